@@ -6,6 +6,7 @@
     ├── UsageError                    exit 2   the call itself is wrong
     ├── UnlockError                   exit 3   the vault can't be unlocked
     │   ├── WrongKey                           wrong passphrase, key file or recovery key
+    │   │   └── RecoveryKeyMistyped            not a whole recovery key: a typing error
     │   ├── KeyFileInvalid                     the key file is missing or is not one of ours
     │   ├── KeyringUnavailable                 no keyring, or one that stores in plain text
     │   └── HeaderDamaged                      the key header is truncated or altered
@@ -64,6 +65,7 @@ __all__ = [
     "PlaintextRefused",
     "QuestionTooLong",
     "ReadOnly",
+    "RecoveryKeyMistyped",
     "SourceNotFound",
     "SourceUnsafe",
     "SourceUnsupported",
@@ -112,6 +114,11 @@ class UnlockError(EdgepersoError):
 class WrongKey(UnlockError):
     code = "wrong_key"
     default_hint = "Try again, or open the vault with its recovery key (--recovery)."
+
+
+class RecoveryKeyMistyped(WrongKey):
+    code = "recovery_key_mistyped"
+    default_hint = "Type it again, group by group, as it was printed; case, spaces and dashes don't matter."
 
 
 class KeyFileInvalid(UnlockError):
