@@ -1,0 +1,7 @@
+"""The encrypted home of a person's history: keys, header, database, repositories, backup, erasure."""
+
+from __future__ import annotations
+
+from edgeperso.vault.vault import Vault
+
+__all__ = ["Vault"]

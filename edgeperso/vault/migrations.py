@@ -1,0 +1,136 @@
+"""The schema, as named steps that each run once, in order, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from edgeperso.errors import VaultTooNew
+from edgeperso.times import now_ms
+from edgeperso.vault.database import Database
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+_FIRST: Final = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "INSERT INTO counters VALUES ('generation', 0)",
+    """CREATE TABLE memories (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        text TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        source TEXT NOT NULL,
+        locator TEXT NOT NULL,
+        title TEXT NOT NULL,
+        author TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        occurred_ms INTEGER,
+        recorded_ms INTEGER NOT NULL,
+        scope TEXT NOT NULL,
+        trust TEXT NOT NULL,
+        digest BLOB NOT NULL UNIQUE,
+        language TEXT NOT NULL DEFAULT '',
+        revision INTEGER NOT NULL DEFAULT 0,
+        superseded_by INTEGER REFERENCES memories (id),
+        closed_ms INTEGER
+    ) STRICT""",
+    "CREATE INDEX memories_source ON memories (source)",
+    "CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> ''",
+    "CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL",
+    """CREATE TABLE spaces (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        embedder TEXT NOT NULL UNIQUE,
+        dim INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE vectors (
+        space_id INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+        memory_id INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+        data BLOB NOT NULL,
+        UNIQUE (space_id, memory_id)
+    ) STRICT""",
+    "CREATE INDEX vectors_memory ON vectors (memory_id)",
+    """CREATE TABLE segments (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        space TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        low_id INTEGER NOT NULL,
+        high_id INTEGER NOT NULL,
+        ids BLOB NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (kind, space, number)
+    ) STRICT""",
+    "CREATE TABLE profile (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE facts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        memory_id INTEGER NOT NULL REFERENCES memories (id),
+        subject TEXT NOT NULL,
+        attribute TEXT NOT NULL,
+        value TEXT NOT NULL,
+        valid_from_ms INTEGER NOT NULL,
+        valid_to_ms INTEGER,
+        recorded_ms INTEGER NOT NULL,
+        closed_by INTEGER REFERENCES facts (id)
+    ) STRICT""",
+    "CREATE INDEX facts_memory ON facts (memory_id)",
+    "CREATE INDEX facts_subject ON facts (subject, attribute)",
+    "CREATE INDEX facts_closed ON facts (closed_by) WHERE closed_by IS NOT NULL",
+    "CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, started_ms INTEGER NOT NULL) STRICT",
+    """CREATE TABLE turns (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation_id INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+        role TEXT NOT NULL,
+        text TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        trace TEXT,
+        erased INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    "CREATE INDEX turns_conversation ON turns (conversation_id)",
+    """CREATE TABLE imports (
+        source TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (source, digest)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+
+def _first(database: Database) -> None:
+    for statement in _FIRST:
+        database.execute(statement)
+
+
+MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {"2025-01 first": _first}
+"""By name, in order. A step that was ever released is never changed: add another one."""
+
+
+def migrate(database: Database) -> int:
+    """Bring the schema to this version's and return how many steps that took.
+
+    Raises:
+        VaultTooNew: the vault holds a step that this version doesn't know; nothing was changed.
+    """
+    if _applied(database) == list(MIGRATIONS):
+        return 0
+    with database.transaction():
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
+            "at_ms INTEGER NOT NULL) STRICT"
+        )
+        applied = _applied(database)
+        missing = [name for name in MIGRATIONS if name not in applied]
+        for name in missing:
+            MIGRATIONS[name](database)
+            database.execute("INSERT INTO migrations (name, at_ms) VALUES (?, ?)", (name, now_ms()))
+        return len(missing)
+
+
+def _applied(database: Database) -> list[str]:
+    if database.row("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'") is None:
+        return []
+    applied = [str(name) for (name,) in database.rows("SELECT name FROM migrations ORDER BY number")]
+    unknown = [name for name in applied if name not in MIGRATIONS]
+    if unknown:
+        raise VaultTooNew(f"The vault was written by a newer edgeperso ({len(unknown)} unknown changes).")
+    return applied
