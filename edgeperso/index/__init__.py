@@ -1,0 +1,6 @@
+"""Search structures in memory, kept as encrypted segments in the vault: words (BM25) and vectors."""
+
+from edgeperso.index.index import Index
+from edgeperso.index.words import Analyzer
+
+__all__ = ["Analyzer", "Index"]
