@@ -1,0 +1,249 @@
+"""The master key, what is derived from it, and how it is wrapped.
+
+Promises:
+
+* The master key is 32 random bytes and encrypts nothing itself. Each purpose gets its own key by HKDF-SHA256 with the
+  vault's id as salt, so that a key of one purpose or vault says nothing about another's.
+* A wrap is AES-256-GCM under a key made from one credential's secret: Argon2id for a passphrase, HKDF-SHA256 for
+  secrets that are 256 random bits. Every wrap has a fresh salt and a fresh 96-bit nonce.
+* A wrong secret, an altered wrap and altered parameters look the same: `WrongKey`.
+* ``repr``, ``str``, ``pickle`` and ``copy`` never give a master key's bytes away. `MasterKey.wipe` overwrites them; it
+  can't reach copies that the interpreter or the libraries below made.
+
+Primitives come from ``cryptography`` alone; no other module imports it.
+
+Sources: RFC 5869 (HKDF), RFC 9106 section 4 (Argon2id parameters), NIST SP 800-38D (GCM).
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from hmac import compare_digest
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from edgeperso.errors import UnlockError, UsageError, WrongKey
+
+__all__ = [
+    "KEY_BYTES",
+    "MAX_ITERATIONS",
+    "MAX_LANES",
+    "MAX_MEMORY_KIB",
+    "NONCE_BYTES",
+    "SALT_BYTES",
+    "SEALED_BYTES",
+    "STANDARD_COST",
+    "Argon2Cost",
+    "MasterKey",
+    "Purpose",
+    "authentic",
+    "authenticate",
+    "digest",
+    "same",
+    "seal",
+    "stretch_key",
+    "stretch_passphrase",
+    "unseal",
+]
+
+KEY_BYTES: Final = 32
+SALT_BYTES: Final = 16
+NONCE_BYTES: Final = 12
+SEALED_BYTES: Final = KEY_BYTES + 16
+"""A wrapped key: 32 bytes of ciphertext and GCM's tag of 16."""
+
+STANDARD_MEMORY_KIB: Final = 65_536
+STANDARD_ITERATIONS: Final = 3
+STANDARD_LANES: Final = 4
+MAX_MEMORY_KIB: Final = 524_288
+MAX_ITERATIONS: Final = 10
+MAX_LANES: Final = 16
+
+_INFO_PREFIX: Final = b"edgeperso/v1/"
+
+
+class Purpose(StrEnum):
+    """What a key derived from the master is for."""
+
+    DATABASE = "database"
+    BACKUP = "backup"
+    ANCHOR = "anchor"
+    HEADER = "header"
+    ROTATION = "rotation"
+    """Wraps the next master key while the keys are being changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argon2Cost:
+    """What a guess at a passphrase costs: ``memory_kib`` KiB, ``iterations`` passes, ``lanes`` (RFC 9106: m, t, p).
+
+    The default is RFC 9106's second recommended option, and also the least that a new passphrase may be given;
+    a smaller cost has to be asked for by ``below_standard=True``.
+
+    Raises:
+        UsageError: outside the bounds that a header may hold, or below the standard without ``below_standard``.
+    """
+
+    memory_kib: int = STANDARD_MEMORY_KIB
+    iterations: int = STANDARD_ITERATIONS
+    lanes: int = STANDARD_LANES
+    below_standard: bool = False
+
+    def __post_init__(self) -> None:
+        bounded = (
+            1 <= self.lanes <= MAX_LANES
+            and 8 * self.lanes <= self.memory_kib <= MAX_MEMORY_KIB
+            and 1 <= self.iterations <= MAX_ITERATIONS
+        )
+        if not bounded:
+            raise UsageError("These Argon2id parameters are out of bounds.")
+        if not self.below_standard and (self.memory_kib < STANDARD_MEMORY_KIB or self.iterations < STANDARD_ITERATIONS):
+            raise UsageError("These Argon2id parameters are weaker than 64 MiB and 3 passes.")
+
+
+STANDARD_COST: Final = Argon2Cost()
+
+
+class MasterKey:
+    """The key from which a vault's other keys come. Made by `Header`; wipe it when done.
+
+    Args:
+        key: 32 bytes; the buffer is taken over, not copied, and zeroed by `wipe`.
+        vault_id: the vault's id, 32 hex digits.
+    """
+
+    __slots__ = ("_key", "_vault_id", "_wiped")
+
+    def __init__(self, key: bytearray, vault_id: str) -> None:
+        if len(key) != KEY_BYTES:
+            raise UsageError(f"A master key has {KEY_BYTES} bytes.")
+        self._key = key
+        self._vault_id = bytes.fromhex(vault_id)
+        self._wiped = False
+
+    @classmethod
+    def random(cls, vault_id: str) -> MasterKey:
+        """A new one from the operating system's generator."""
+        return cls(bytearray(secrets.token_bytes(KEY_BYTES)), vault_id)
+
+    def derive(self, purpose: Purpose | str) -> bytes:
+        """The 32-byte key for ``purpose`` (a `Purpose` or its name).
+
+        Raises:
+            UsageError: the key was wiped, or there is no such purpose.
+        """
+        try:
+            name = Purpose(purpose)
+        except ValueError:
+            raise UsageError("There is no such key purpose.") from None
+        return HKDF(SHA256(), KEY_BYTES, self._vault_id, _INFO_PREFIX + name.encode()).derive(self._living())
+
+    def sealed_under(self, key: bytes, aad: bytes) -> tuple[bytes, bytes]:
+        """This key wrapped under ``key``: nonce (12 bytes) and ciphertext with tag (48 bytes)."""
+        return seal(key, self._living(), aad)
+
+    def matches(self, other: MasterKey) -> bool:
+        """Whether both are the same key of the same vault; in constant time."""
+        same_vault = compare_digest(self._vault_id, other._vault_id)
+        return compare_digest(self._living(), other._living()) and same_vault
+
+    def wipe(self) -> None:
+        """Overwrite the bytes. The object is of no use afterwards; wiping twice is harmless."""
+        self._key[:] = bytes(len(self._key))
+        self._wiped = True
+
+    def _living(self) -> bytearray:
+        if self._wiped:
+            raise UsageError("The vault is locked: its key was wiped.", hint="Open the vault again.")
+        return self._key
+
+    def __repr__(self) -> str:
+        return f"MasterKey({'wiped' if self._wiped else 'hidden'})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a master key can't be pickled or copied")
+
+
+def seal(key: bytes, plaintext: bytes | bytearray, aad: bytes) -> tuple[bytes, bytes]:
+    """AES-256-GCM with a fresh nonce: nonce (12 bytes) and ciphertext with its 16-byte tag."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce, AESGCM(key).encrypt(nonce, plaintext, aad)
+
+
+def unseal(key: bytes, nonce: bytes, sealed: bytes, aad: bytes) -> bytearray:
+    """What `seal` wrapped, in a buffer of its own that can be wiped.
+
+    Raises:
+        WrongKey: the key is another one, or nonce, ciphertext or ``aad`` were altered.
+    """
+    out = bytearray(len(sealed) - 16)
+    try:
+        AESGCM(key).decrypt_into(nonce, sealed, aad, out)
+    except InvalidTag:
+        raise WrongKey("This key doesn't open the vault.") from None
+    return out
+
+
+def stretch_passphrase(passphrase: bytes, salt: bytes, cost: Argon2Cost) -> bytes:
+    """The wrapping key (32 bytes) of a passphrase: Argon2id, RFC 9106.
+
+    Raises:
+        UnlockError: this machine hasn't the memory that the vault asks for.
+    """
+    kdf = Argon2id(
+        salt=salt,
+        length=KEY_BYTES,
+        iterations=cost.iterations,
+        lanes=cost.lanes,
+        memory_cost=cost.memory_kib,
+    )
+    try:
+        return kdf.derive(passphrase)
+    except MemoryError:
+        raise UnlockError(
+            f"There isn't enough memory to check the passphrase ({cost.memory_kib // 1024} MiB are needed).",
+            hint="Close other programs and try again.",
+        ) from None
+
+
+def stretch_key(secret: bytes, salt: bytes, label: str) -> bytes:
+    """The wrapping key (32 bytes) of a secret that is itself 256 random bits: HKDF-SHA256, RFC 5869."""
+    return HKDF(SHA256(), KEY_BYTES, salt, _INFO_PREFIX + b"wrap/" + label.encode()).derive(secret)
+
+
+def authenticate(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA256 of ``data``, 32 bytes."""
+    mac = HMAC(key, SHA256())
+    mac.update(data)
+    return mac.finalize()
+
+
+def authentic(key: bytes, data: bytes, tag: bytes) -> bool:
+    """Whether ``tag`` is `authenticate`'s; in constant time."""
+    mac = HMAC(key, SHA256())
+    mac.update(data)
+    try:
+        mac.verify(tag)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def digest(data: bytes) -> bytes:
+    """SHA-256 of ``data``, 32 bytes."""
+    hasher = Hash(SHA256())
+    hasher.update(data)
+    return hasher.finalize()
+
+
+def same(a: bytes, b: bytes) -> bool:
+    """Whether two secrets are equal; in constant time."""
+    return compare_digest(a, b)
