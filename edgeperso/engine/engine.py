@@ -1,0 +1,229 @@
+"""The engine: one GGUF model, ready to generate and to score."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgeperso.engine.generation import Advance, Generation
+from edgeperso.engine.native import NativeModel, ffi
+from edgeperso.engine.results import ModelInfo, Sampling, Score
+from edgeperso.engine.sampling import Sampler
+from edgeperso.engine.scoring import log_softmax, score_continuations
+from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
+from edgeperso.events import Event, emit
+from edgeperso.types import Float32
+
+__all__ = ["DEFAULT_N_CTX", "Engine"]
+
+DEFAULT_N_CTX = 4096
+
+
+class Engine:
+    """A loaded model. Safe to use from several threads: calls take turns.
+
+    The context remembers the tokens of the last call; a call whose tokens begin alike evaluates only what is new.
+    """
+
+    def __init__(self, model: NativeModel, info: ModelInfo) -> None:
+        self._native: NativeModel | None = model
+        self.info = info
+        self.lock = threading.RLock()
+        self._tickets = itertools.count()
+        self._holder: int | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        n_ctx: int = DEFAULT_N_CTX,
+        n_threads: int | None = None,
+        n_gpu_layers: int | None = None,
+    ) -> Engine:
+        """Load a GGUF file.
+
+        Args:
+            path: the model file.
+            n_ctx: tokens of context, at most what the model was trained on.
+            n_threads: None takes the machine's physical cores.
+            n_gpu_layers: layers on the GPU; None takes all where llama.cpp was built for one, -1 is all.
+
+        Raises:
+            ModelNotFound: no such file.
+            ModelCorrupt: not GGUF, truncated or damaged.
+            ModelUnsupported: llama.cpp does not run this architecture.
+            UsageError: a count below 1.
+        """
+        path = Path(path)
+        model = NativeModel(path, n_ctx=n_ctx, n_threads=n_threads, n_gpu_layers=n_gpu_layers)
+        template = model.header.metadata.get("tokenizer.chat_template")
+        info = ModelInfo(
+            name=str(model.header.metadata.get("general.name") or path.stem),
+            path=path,
+            architecture=model.header.architecture,
+            n_params=model.n_params,
+            n_ctx=model.n_ctx,
+            n_ctx_train=model.n_ctx_train,
+            n_vocab=model.n_vocab,
+            quantization=model.quantization,
+            chat_template=template if isinstance(template, str) and template.strip() else None,
+            bos=model.token_id(ffi.llama_vocab_bos),
+            eos=model.token_id(ffi.llama_vocab_eos),
+        )
+        emit(Event.MODEL_LOADED, n_params=info.n_params, n_ctx=info.n_ctx)
+        return cls(model, info)
+
+    def close(self) -> None:
+        """Free the model; may be called twice. Generations of it can't go on."""
+        with self.lock:
+            if self._native is not None:
+                self._native.close()
+            self._native = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def bos(self) -> list[int]:
+        """What a fresh sequence begins with; empty for models that begin with nothing."""
+        with self.lock:
+            return [self.info.bos] if self.info.bos is not None and self._model.adds_bos() else []
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """``text`` as token ids, without a BOS. Only with ``special`` do control tokens written out in the text
+        (``<|im_start|>``) become control tokens: never set it for words that are not the program's own."""
+        with self.lock:
+            return self._model.tokenize(text, special=special)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of ``tokens``; control tokens have none, bytes that are not UTF-8 show as U+FFFD."""
+        with self.lock:
+            self._model.check_tokens(tokens)
+            return b"".join(map(self._model.piece, tokens)).decode("utf-8", "replace")
+
+    def generate(
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+        schema: Mapping[str, object] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Generation:
+        """Go on from ``tokens``. Nothing is computed before the first piece is asked for.
+
+        Args:
+            tokens: the prompt, 1 or more, with `bos` where there is one.
+            max_tokens: at most so many are generated, 1 or more; prompt and answer together must fit ``n_ctx``.
+            stop: texts that end the answer and are not part of it.
+            sampling: greedy where not given.
+            schema: a JSON schema that the answer will fit (unless ``max_tokens`` cuts it off).
+            cancel: once set, the generation ends before the next token, also during the prompt.
+
+        Raises:
+            EmptyQuestion: no tokens.
+            QuestionTooLong: prompt and answer don't fit the context.
+            UsageError: a token id that the model lacks, an empty stop text, an unusable schema.
+        """
+        prompt = list(tokens)
+        if max_tokens < 1 or not all(stop):
+            raise UsageError("max_tokens must be 1 or more, and no stop text may be empty.")
+        with self.lock:
+            model = self._model
+            self._check_prompt(prompt, max_tokens)
+            sampler = Sampler(model, sampling or Sampling(), schema)
+            ticket = next(self._tickets)
+        return Generation(self, prompt, sampler, ticket=ticket, max_tokens=max_tokens, stop=tuple(stop), cancel=cancel)
+
+    def score(self, prefix: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[Score]:
+        """How likely each continuation is right after ``prefix``, which is evaluated once.
+
+        Raises:
+            EmptyQuestion: no prefix.
+            QuestionTooLong: the prefix with the longest continuation doesn't fit the context.
+            UsageError: a token id that the model lacks.
+        """
+        with self.lock:
+            self._check_prompt(list(prefix), max(map(len, continuations), default=0))
+            for continuation in continuations:
+                self._model.check_tokens(continuation)
+            self._evaluate(prefix)
+            return score_continuations(self._model, continuations)
+
+    def next_log_probs(self, tokens: Sequence[int]) -> Float32:
+        """``float32[n_vocab]``: the log-probability (nats) of each token to come right after ``tokens``.
+
+        Raises:
+            As `score`.
+        """
+        with self.lock:
+            self._check_prompt(list(tokens), 0)
+            self._evaluate(tokens)
+            return log_softmax(self._model.logits())
+
+    # ---- for generations -----------------------------------------------------------------------------------------
+
+    def advance(self, tokens: list[int], ticket: int | None, cancel: threading.Event | None) -> Advance:
+        """Make the context hold exactly ``tokens``, the last one just evaluated. Call it under `lock`.
+
+        ``ticket`` names the generation that asks: while no other call came between, its tokens need no comparing.
+        """
+        model = self._model
+        if ticket is not None and self._holder == ticket and len(model.held) == len(tokens) - 1:
+            kept = len(model.held)
+        else:
+            # The last token is always evaluated anew: the context keeps states, not logits.
+            kept = model.keep(min(_common_prefix(model.held, tokens), len(tokens) - 1))
+        self._holder = ticket
+        whole = model.append(tokens[kept:], cancel)
+        if whole and kept < len(tokens) - 1:
+            model.logits()
+        return Advance(kept, len(model.held))
+
+    def is_end(self, token: int) -> bool:
+        with self.lock:
+            return self._model.is_end(token)
+
+    def piece(self, token: int) -> bytes:
+        with self.lock:
+            return self._model.piece(token)
+
+    # ---- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _model(self) -> NativeModel:
+        if self._native is None:
+            raise ModelError("The engine is closed.", hint="Open it again.")
+        return self._native
+
+    def _evaluate(self, tokens: Sequence[int]) -> None:
+        self.advance(list(tokens), None, None)
+
+    def _check_prompt(self, tokens: list[int], room: int) -> None:
+        if not tokens:
+            raise EmptyQuestion("There is nothing to go on from: the prompt has no tokens.")
+        if len(tokens) + room > self.info.n_ctx:
+            raise QuestionTooLong(
+                f"{len(tokens)} prompt tokens and {room} more don't fit a context of {self.info.n_ctx} tokens."
+            )
+        self._model.check_tokens(tokens)
+
+
+def _common_prefix(held: Sequence[int], tokens: Sequence[int]) -> int:
+    count = 0
+    for ours, theirs in zip(held, tokens, strict=False):
+        if ours != theirs:
+            break
+        count += 1
+    return count

@@ -1,0 +1,202 @@
+"""A bounded reader of GGUF headers: is this a whole model file, before llama.cpp is let near it?
+
+llama.cpp may end the process on a damaged file, so magic, version, every count and length, and every tensor's place
+are checked against the file's size here. Nothing is allocated by a number that the file claims. Tensor data is not
+read: a flipped bit in the weights shows only in the sha256.
+
+Source: the GGUF specification, version 3 (ggml, docs/gguf.md).
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from edgeperso.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
+
+__all__ = ["GgufHeader", "check_model_file"]
+
+Scalar = int | float | bool | str
+
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_MAX_ENTRIES = 1 << 16
+_MAX_NAME_BYTES = 1 << 16
+_MAX_DIMENSIONS = 4
+_STRING, _ARRAY = 8, 9
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_BLOCKS = {  # ggml tensor type: (elements in a block, bytes of a block)
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66),
+    17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
+    24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54),
+    35: (256, 66), 39: (32, 17), 40: (64, 36),
+}  # fmt: skip
+_COUNTS = ("block_count", "context_length", "embedding_length", "attention.head_count", "feed_forward_length")
+_MAX_COUNT = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class GgufHeader:
+    """What a GGUF file says of itself. ``metadata`` holds scalars and strings, ``array_lengths`` the arrays' sizes."""
+
+    version: int
+    metadata: Mapping[str, Scalar]
+    array_lengths: Mapping[str, int]
+    tensor_count: int
+
+    @property
+    def architecture(self) -> str:
+        return str(self.metadata["general.architecture"])
+
+
+def check_model_file(path: Path) -> GgufHeader:
+    """Read and check the header of ``path``.
+
+    Raises:
+        ModelNotFound: no such file, or it can't be read.
+        ModelCorrupt: not GGUF, truncated, or a header that contradicts itself or the file's size.
+        ModelUnsupported: a GGUF version, or something other than a model, that llama.cpp doesn't load.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != _MAGIC:
+                raise ModelCorrupt(f"{path.name} is not a GGUF file.", hint="Give the path of a model in GGUF format.")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _Reader(path.name, data).header()
+    except OSError:
+        raise ModelNotFound(f"The model file {path} is missing or can't be read.") from None
+
+
+class _Reader:
+    """A cursor over the file; every read is checked against its end."""
+
+    def __init__(self, name: str, data: mmap.mmap) -> None:
+        self._name = name
+        self._data = data
+        self._at = len(_MAGIC)
+
+    def header(self) -> GgufHeader:
+        version = self._number("<I")
+        if version not in _VERSIONS:
+            if version == 1 or version in (2 << 24, 3 << 24) or version > 1 << 16:
+                self._corrupt(f"has version {version}")
+            raise ModelUnsupported(
+                f"{self._name} is GGUF version {version}.", hint="Versions 2 and 3 are read; upgrade edgeperso."
+            )
+        tensors = self._count("tensors")
+        entries = self._count("metadata entries")
+        metadata: dict[str, Scalar] = {}
+        lengths: dict[str, int] = {}
+        for _ in range(entries):
+            key = self._string(_MAX_NAME_BYTES)
+            if key in metadata or key in lengths:
+                self._corrupt("says the same thing twice")
+            kind = self._number("<I")
+            if kind == _ARRAY:
+                lengths[key] = self._skip_array()
+            else:
+                metadata[key] = self._value(kind)
+        self._check_metadata(metadata)
+        self._check_tensors(tensors, metadata)
+        return GgufHeader(version, metadata, lengths, tensors)
+
+    def _value(self, kind: int) -> Scalar:
+        if kind == _STRING:
+            return self._string(len(self._data))
+        if kind not in _SCALARS:
+            self._corrupt(f"has a value of unknown type {kind}")
+        value: Scalar = self._unpack(_SCALARS[kind])
+        return value
+
+    def _skip_array(self) -> int:
+        kind = self._number("<I")
+        length = self._number("<Q")
+        if kind == _STRING:
+            if length > (len(self._data) - self._at) // 8:
+                self._corrupt("is cut off")
+            for _ in range(length):
+                self._advance(self._number("<Q"))
+        elif kind in _SCALARS:
+            self._advance(length * struct.calcsize(_SCALARS[kind]))
+        else:
+            self._corrupt(f"has an array of unknown type {kind}")
+        return length
+
+    def _check_metadata(self, metadata: Mapping[str, Scalar]) -> None:
+        """The numbers that llama.cpp divides and allocates by."""
+        architecture = metadata.get("general.architecture")
+        if not isinstance(architecture, str) or not architecture:
+            self._corrupt("doesn't name its architecture")
+        for name in _COUNTS:
+            value = metadata.get(f"{architecture}.{name}")
+            if value is not None and (not isinstance(value, int) or not 0 < value < _MAX_COUNT):
+                self._corrupt(f"has an impossible {name}")
+        width, heads = (metadata.get(f"{architecture}.{name}") for name in ("embedding_length", "attention.head_count"))
+        groups = metadata.get(f"{architecture}.attention.head_count_kv")
+        if isinstance(heads, int) and isinstance(groups, int) and not 0 < groups <= heads:
+            self._corrupt("has an impossible attention.head_count_kv")
+        if isinstance(width, int) and isinstance(heads, int) and heads > width:
+            self._corrupt("has an impossible attention.head_count")
+        alignment = metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 20 or alignment & (alignment - 1):
+            self._corrupt("has an impossible alignment")
+
+    def _check_tensors(self, count: int, metadata: Mapping[str, Scalar]) -> None:
+        end = 0
+        names: set[str] = set()
+        alignment = int(metadata.get("general.alignment", 32))
+        for _ in range(count):
+            name = self._string(_MAX_NAME_BYTES)
+            if name in names:
+                self._corrupt("has the same tensor twice")
+            names.add(name)
+            dimensions = self._number("<I")
+            if not 0 < dimensions <= _MAX_DIMENSIONS:
+                self._corrupt(f"has a tensor of {dimensions} dimensions")
+            elements = 1
+            for _ in range(dimensions):
+                elements *= self._number("<Q")
+            kind, offset = self._number("<I"), self._number("<Q")
+            block, size = _BLOCKS.get(kind, (1, 0))
+            if elements == 0 or elements % block or offset % alignment:
+                self._corrupt("has a tensor of an impossible shape or place")
+            end = max(end, offset + elements // block * size)
+        start = -(-self._at // alignment) * alignment
+        if start + end > len(self._data):
+            self._corrupt(f"is cut off: {start + end} bytes are needed and {len(self._data)} are there")
+
+    def _count(self, what: str) -> int:
+        count = self._number("<Q")
+        if count > _MAX_ENTRIES:
+            self._corrupt(f"claims {count} {what}")
+        return count
+
+    def _string(self, most: int) -> str:
+        length = self._number("<Q")
+        if length > most:
+            self._corrupt("has an overlong name")
+        start = self._at
+        self._advance(length)
+        return self._data[start : self._at].decode("utf-8", "replace")
+
+    def _number(self, form: str) -> int:
+        return int(self._unpack(form))
+
+    def _unpack(self, form: str) -> int | float | bool:
+        start = self._at
+        self._advance(struct.calcsize(form))
+        value: int | float | bool = struct.unpack_from(form, self._data, start)[0]
+        return value
+
+    def _advance(self, count: int) -> None:
+        if count > len(self._data) - self._at:
+            self._corrupt("is cut off")
+        self._at += count
+
+    def _corrupt(self, what: str) -> NoReturn:
+        raise ModelCorrupt(f"{self._name} {what}.")

@@ -1,0 +1,80 @@
+"""Log-likelihoods of given texts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from edgeperso.engine.native import N_SEQUENCES, NativeModel
+from edgeperso.engine.results import Score
+from edgeperso.types import Float32
+
+__all__ = ["log_softmax", "score_continuations"]
+
+_LOGIT_ROWS = 128
+"""Most rows of logits asked for in one call: a row of a large vocabulary is 600 kB."""
+
+
+def log_softmax(logits: Float32) -> Float32:
+    """Log-probabilities (nats) of ``float32[n]`` logits, in a new array."""
+    shifted = logits - logits.max()
+    out: Float32 = shifted - np.float32(np.log(np.exp(shifted).sum(dtype=np.float64)))
+    return out
+
+
+def score_continuations(model: NativeModel, continuations: Sequence[Sequence[int]]) -> list[Score]:
+    """Score each continuation of what ``model`` holds and has just evaluated. What it holds is the same afterwards.
+
+    A continuation's first token is judged by the prefix's logits, so only the tokens before its last are evaluated;
+    several continuations share a call as sequences of their own.
+    """
+    first = log_softmax(model.logits())
+    sums = [float(first[tokens[0]]) if tokens else 0.0 for tokens in continuations]
+    for group in _groups(continuations, min(_LOGIT_ROWS, model.n_ctx - len(model.held))):
+        model.fork(len(group))
+        try:
+            for index, log_likelihood in _evaluate(model, continuations, group):
+                sums[index] += log_likelihood
+        finally:
+            model.drop_forks()
+    return [Score(total, len(tokens)) for total, tokens in zip(sums, continuations, strict=True)]
+
+
+def _groups(continuations: Sequence[Sequence[int]], room: int) -> Iterator[list[int]]:
+    """Indices of continuations that are evaluated together: as many as fit ``room`` rows, or a single longer one."""
+    group: list[int] = []
+    rows = 0
+    for index, tokens in enumerate(continuations):
+        if len(tokens) < 2:
+            continue
+        if group and (len(group) == N_SEQUENCES - 1 or rows + len(tokens) - 1 > room):
+            yield group
+            group, rows = [], 0
+        group.append(index)
+        rows += len(tokens) - 1
+    if group:
+        yield group
+
+
+def _evaluate(
+    model: NativeModel, continuations: Sequence[Sequence[int]], group: Sequence[int]
+) -> Iterator[tuple[int, float]]:
+    """The log-likelihood of every token but the first, as (index of its continuation, nats)."""
+    start = len(model.held)
+    rows = [
+        (index, (fork, start + offset, token), following)
+        for fork, index in enumerate(group, start=1)
+        for offset, (token, following) in enumerate(itertools.pairwise(continuations[index]))
+    ]
+    for begin in range(0, len(rows), _LOGIT_ROWS):
+        part = rows[begin : begin + _LOGIT_ROWS]
+        model.evaluate_forks([row for _, row, _ in part])
+        for row, (index, _, following) in enumerate(part):
+            yield index, _log_prob(model.logits(row), following)
+
+
+def _log_prob(logits: Float32, token: int) -> float:
+    top = float(logits.max())
+    return float(logits[token]) - top - float(np.log(np.exp(logits - np.float32(top)).sum(dtype=np.float64)))
