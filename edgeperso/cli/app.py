@@ -1,0 +1,68 @@
+"""The command tree and its entry point."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+import edgeperso
+from edgeperso.cli import failure, models
+from edgeperso.cli.frame import PlainGroup
+from edgeperso.errors import UsageError
+
+__all__ = ["command", "main"]
+
+app = typer.Typer(
+    name="edgeperso",
+    help="A local language model that knows you, and nobody else does.",
+    cls=PlainGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"edgeperso {edgeperso.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.add_typer(models.app, name="model")
+
+
+def command() -> click.Command:
+    """The whole tree as click sees it."""
+    return typer.main.get_command(app)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the words after ``edgeperso``; the process's own by default.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        outcome = command().main(args=words, prog_name="edgeperso", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
+        return UsageError.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort: nothing may end in a traceback that quotes texts
+        before_texts = words[: words.index("--")] if "--" in words else words
+        return failure.report(error, json="--json" in before_texts)
+    return outcome if isinstance(outcome, int) else 0
