@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeperso.vault.credentials import Credential, KeyFile, OsKeyring, Passphrase, RecoveryKey
 from edgeperso.vault.vault import Vault
 
-__all__ = ["Vault"]
+__all__ = ["Credential", "KeyFile", "OsKeyring", "Passphrase", "RecoveryKey", "Vault"]

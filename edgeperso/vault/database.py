@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,9 @@ from edgeperso.errors import (
     VaultBusy,
     VaultDamaged,
     VaultError,
+    VaultExists,
 )
+from edgeperso.vault.key_storage import storage_error
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -45,6 +48,7 @@ Values = Sequence[str | int | float | bytes | None]
 
 BUSY_TIMEOUT_MS: Final = 10_000
 KEY_BYTES: Final = 32
+PAGE_BYTES: Final = 4096
 PLAIN_MAGIC: Final = b"SQLite format 3\x00"
 
 _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 18, 26
@@ -70,19 +74,60 @@ def _import_sqlite_utils() -> Any:
 _sqlite_utils = _import_sqlite_utils()
 
 
+class _OpenFiles:
+    """The database files that this process has open, by device and inode.
+
+    POSIX drops all locks that a process has on a file as soon as it closes any descriptor of it. So a database that is
+    open here must not be opened by anything but SQLite: another process would take itself for the last one.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._counts: Counter[tuple[int, int]] = Counter()
+
+    def holds(self, path: Path) -> bool:
+        return self._counts[_identity(path)] > 0
+
+    def add(self, path: Path) -> tuple[int, int]:
+        identity = _identity(path)
+        self._counts[identity] += 1
+        return identity
+
+    def remove(self, identity: tuple[int, int]) -> None:
+        with self.lock:
+            self._counts[identity] -= 1
+
+
+_open_files = _OpenFiles()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
 def refuse_plaintext(path: Path) -> None:
-    """Raise if the file at ``path`` begins as an unencrypted database does; a missing or empty file passes.
+    """Raise if the file at ``path`` is empty, or begins as an unencrypted database does.
+
+    A file that this process has open was looked at when it was opened first.
 
     Raises:
         PlaintextRefused: the file is a plain SQLite database.
+        VaultDamaged: the file is empty or shorter than a page.
+        VaultError: the file is missing or can't be read.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(PLAIN_MAGIC))
-    except FileNotFoundError:
-        return
-    if head == PLAIN_MAGIC:
+    with _open_files.lock:
+        try:
+            if _open_files.holds(path):
+                return
+            with path.open("rb") as file:
+                head = file.read(PAGE_BYTES)
+        except OSError:
+            raise VaultDamaged(f"{path.name} is missing or can't be read.") from None
+    if head.startswith(PLAIN_MAGIC):
         raise PlaintextRefused(f"{path.name} is an unencrypted database.")
+    if len(head) < PAGE_BYTES:
+        raise VaultDamaged(f"{path.name} is cut short.")
 
 
 def _translate(error: dbapi2.Error) -> EdgepersoError:
@@ -124,9 +169,10 @@ class Database:
     Use `open`; every method raises a `VaultError` of the tree and nothing of SQLite's.
     """
 
-    def __init__(self, connection: Any, path: Path) -> None:
+    def __init__(self, connection: Any, path: Path, identity: tuple[int, int]) -> None:
         self._connection = connection
         self._path = path
+        self._identity = identity
         self._lock = threading.RLock()
         self._depth = 0
         self.tables: sqlite_utils.Database = _sqlite_utils.Database(
@@ -134,41 +180,59 @@ class Database:
         )
 
     @classmethod
-    def open(cls, path: Path, key: bytes, *, create: bool = False) -> Database:
-        """Open the file at ``path``, or make it.
-
-        Args:
-            path: the database file; its folder exists.
-            key: 32 random bytes.
-            create: make the file; it must not exist yet.
+    def create(cls, path: Path, key: bytes) -> None:
+        """Make an empty encrypted database at ``path``, readable by its owner alone, and look at what was made.
 
         Raises:
-            PlaintextRefused: the file is not encrypted.
-            VaultDamaged: the file can't be read with this key.
-            VaultError: the file is missing or can't be opened.
+            VaultExists: there is a file.
+            PlaintextRefused: the key is not one, or the file came out unencrypted; it was removed.
+            DiskFull, ReadOnly, VaultError: it can't be made.
         """
-        if len(key) != KEY_BYTES:
-            raise PlaintextRefused("A database key has 32 bytes.", hint="Nothing was written.")
-        if create == path.exists():
-            raise VaultError(
-                f"{path.name} {'exists already' if create else 'is missing'}.", hint="Nothing was changed."
-            )
-        refuse_plaintext(path)
-        if not create and path.stat().st_size == 0:
-            raise VaultDamaged(f"{path.name} is empty.")
-        if create:
-            path.touch(mode=0o600)
+        _require_key(key)
+        try:
+            path.touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            raise VaultExists(f"{path.name} exists already.") from None
+        except OSError as cause:
+            raise storage_error(cause, path) from None
         with _translated():
-            connection = dbapi2.connect(
-                f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-            )
+            connection = _connect(path, "rw")
+            try:
+                _prepare(connection, key)
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+        refuse_plaintext(path)
+
+    @classmethod
+    def open(cls, path: Path, key: bytes, *, readonly: bool = False) -> Database:
+        """Open the database at ``path``.
+
+        Args:
+            path: the file, made by `create`.
+            key: 32 random bytes.
+            readonly: change nothing, not even by folding a write-ahead log into the file.
+
+        Raises:
+            PlaintextRefused: the file is not encrypted, or the key is not one.
+            VaultDamaged: the file is missing, cut short, or can't be read with this key.
+            VaultError: SQLite can't open it.
+        """
+        _require_key(key)
+        with _open_files.lock:
+            refuse_plaintext(path)
+            identity = _open_files.add(path)
+        connection = None
         try:
             with _translated():
-                _prepare(connection, key, create=create)
-            refuse_plaintext(path)
-            return cls(connection, path)
+                connection = _connect(path, "ro" if readonly else "rw")
+                _prepare(connection, key)
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            return cls(connection, path, identity)
         except BaseException:
-            connection.close()
+            if connection is not None:
+                connection.close()
+            _open_files.remove(identity)
             raise
 
     @property
@@ -179,6 +243,7 @@ class Database:
         """Close the connection; the last one of all processes folds the write-ahead log into the file."""
         with self._lock, _translated():
             self._connection.close()
+        _open_files.remove(self._identity)
 
     def execute(self, sql: str, values: Values = ()) -> int:
         """Run one statement and return how many rows it changed."""
@@ -206,6 +271,35 @@ class Database:
         with self._lock, _translated():
             row: Row | None = self._connection.execute(sql, values).fetchone()
             return row
+
+    def check_quickly(self) -> None:
+        """Read every page that the database reaches.
+
+        Raises:
+            VaultDamaged: a page isn't authentic, or not where it belongs.
+        """
+        if self.rows("PRAGMA quick_check(1)") != [("ok",)]:
+            raise VaultDamaged("The vault's database fails its checks.")
+
+    def check(self) -> None:
+        """Prove every page of the file and every index and reference between tables.
+
+        Raises:
+            VaultDamaged: one of them doesn't hold.
+        """
+        self.checkpoint()
+        sound = (
+            not self.rows("PRAGMA cipher_integrity_check")
+            and self.rows("PRAGMA integrity_check(1)") == [("ok",)]
+            and not self.rows("PRAGMA foreign_key_check")
+        )
+        if not sound:
+            raise VaultDamaged("The vault's database fails its checks.")
+
+    def checkpoint(self) -> bool:
+        """Fold the write-ahead log into the file and empty it; False when another process is in the way."""
+        row = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
+        return row is not None and row[0] == 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -239,7 +333,18 @@ class Database:
             self._run(f"RELEASE {savepoint}")
 
 
-def _prepare(connection: Any, key: bytes, *, create: bool) -> None:
+def _require_key(key: bytes) -> None:
+    if len(key) != KEY_BYTES:
+        raise PlaintextRefused(f"A database key has {KEY_BYTES} bytes.", hint="Nothing was written.")
+
+
+def _connect(path: Path, mode: str) -> Any:
+    return dbapi2.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+    )
+
+
+def _prepare(connection: Any, key: bytes) -> None:
     connection.execute("PRAGMA cipher_log_level = NONE")
     connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -247,6 +352,3 @@ def _prepare(connection: Any, key: bytes, *, create: bool) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if create:
-        connection.execute("PRAGMA journal_mode = WAL")
