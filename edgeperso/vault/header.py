@@ -10,6 +10,10 @@ Promises:
 * A vault always keeps its recovery key and at least one other credential, so a crash before a new recovery key is
   printed locks nobody out.
 
+Not promised: an attacker who puts whole old files back is not noticed here. Copies of an old header (backups too) stay
+openable by the credentials of their time: changing a passphrase doesn't reach them, and after a rotation they give the
+old master key, which opens old copies of the database only. A copy taken while a rotation is under way gives both.
+
 **Rotation**, the change of the master key, goes in four steps. The database's half belongs to the caller.
 
 ===  =====================================  ================================================================
@@ -33,11 +37,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from edgeperso.errors import EdgepersoError, HeaderDamaged, NotFound, UsageError, WrongKey
+from edgeperso.errors import EdgepersoError, HeaderDamaged, NotFound, UsageError, VaultError, WrongKey
 from edgeperso.events import Event, emit
 from edgeperso.times import now_ms
 from edgeperso.vault import keyring_store, keys
@@ -169,7 +174,8 @@ class Header:
 
     @property
     def condition(self) -> Condition:
-        """In what state the two files were found; the next change, or `repair`, makes them whole again."""
+        """In what state the two files were found, or left by the last change: any change, or `repair`, makes them
+        whole again."""
         return self._stored.condition
 
     @property
@@ -184,7 +190,7 @@ class Header:
     # -- unlocking ---------------------------------------------------------------------------------------------------
 
     def unlock(self, credential: Credential) -> MasterKey:
-        """The master key.
+        """The master key. An older or missing copy (`Condition.BACKUP_LOST`) is renewed, where the home lets it.
 
         Raises:
             WrongKey: the secret doesn't fit, or the vault has no credential of this type.
@@ -203,6 +209,7 @@ class Header:
         if not self._authentic(master):
             master.wipe()
             raise HeaderDamaged("The key header was altered by something other than edgeperso.")
+        self._renew_copy()
         return master
 
     # -- changing credentials ----------------------------------------------------------------------------------------
@@ -365,6 +372,12 @@ class Header:
     def _require(self, master: MasterKey) -> None:
         if not self._authentic(master):
             raise WrongKey("This is not the vault's present master key.")
+
+    def _renew_copy(self) -> None:
+        """A copy left behind by a crash still opens by what the last change took away: it can't wait."""
+        if self._home is not None and self.condition is Condition.BACKUP_LOST:
+            with suppress(VaultError):
+                replace_stored(self._home, self.to_bytes(), expected=self._stored.primary)
 
     def _replace_wrap(self, master: MasterKey, new: Wrap) -> None:
         others = (wrap for wrap in self._content.wraps if wrap.type is not new.type)

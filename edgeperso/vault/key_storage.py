@@ -130,7 +130,10 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as cause:
         raise storage_error(cause, path) from None
     try:
-        _wait_for(descriptor)
+        try:
+            _wait_for(descriptor)
+        except OSError as cause:
+            raise storage_error(cause, path) from None
         for left_over in folder.glob(_TEMP_PATTERN):
             with suppress(OSError):
                 left_over.unlink()
@@ -143,7 +146,7 @@ def sync_folder(folder: Path) -> None:
     """Make renames and new names in ``folder`` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -154,11 +157,20 @@ def _write(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
     except OSError:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+def _sync(descriptor: int) -> None:
+    """To the medium itself: on macOS ``fsync`` alone stops at the drive's cache."""
+    full_sync: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        os.fsync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full_sync)
 
 
 def _wait_for(descriptor: int) -> None:
