@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 from edgeperso.errors import Cancelled, SourceNotFound, SourceUnsafe, SourceUnsupported
 from edgeperso.events import Event, emit
+from edgeperso.importers.chatgpt import ChatGptImporter
 from edgeperso.importers.documents import DocumentImporter
 from edgeperso.importers.jsonl import JsonlImporter
+from edgeperso.importers.mbox import MboxImporter
 from edgeperso.importers.report import ImportReport, Reason, Tally
 from edgeperso.importers.source import HEAD_BYTES, Context, FileRejected, Importer, SourceFile, open_regular, stamp
 from edgeperso.importers.walk import Found, source_name, walk
@@ -31,7 +33,12 @@ __all__ = ["IMPORTERS", "Cancel", "import_path"]
 Cancel = threading.Event | Callable[[], bool]
 """Set, or true when called: stop."""
 
-IMPORTERS: Final[tuple[Importer, ...]] = (JsonlImporter(), DocumentImporter())
+IMPORTERS: Final[tuple[Importer, ...]] = (
+    JsonlImporter(),
+    DocumentImporter(),
+    ChatGptImporter(),
+    MboxImporter(),
+)
 """The formats, asked in this order."""
 
 _BATCH: Final = 500

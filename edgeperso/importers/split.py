@@ -17,13 +17,17 @@ _ALONE_CHARS: Final = 200
 """A paragraph of that length begins a piece of its own, whatever stands before it: so a change in a file moves the
 borders only as far as the next such paragraph, and what follows is known again."""
 
+_LEAD_IN_CHARS: Final = 100
+
 _PARAGRAPH: Final = re.compile(r"\n[^\S\n]*\n")
 _INK: Final = re.compile(r"\S")
-# From the best border to the worst. Each match's end is where the next piece begins.
+# From the best border to the worst; each match's end is where the next piece begins. A line that ends in mid-sentence
+# ranks below a sentence: mail and old text files are wrapped at a fixed width.
 _BORDERS: Final = (
     re.compile(r"\n\s*\n"),
-    re.compile(r"\n"),
+    re.compile(r"\n(?=[ \t]*(?:[-*+•|>]|\d{1,3}[.)])[ \t])|(?<=[.!?…:;。！？])[\"'”’»)\]]*\n"),
     re.compile(r"[.!?…][\"'”’»)\]]*\s+|[。！？｡][」』”）\"']*"),
+    re.compile(r"\n"),
     re.compile(r"[;:,–—]\s+|[、，；：]"),
     re.compile(r"\s+"),
 )
@@ -46,7 +50,7 @@ def pack(paragraphs: Iterable[str]) -> Iterator[str]:
         if not block.strip():
             continue
         for piece in _cut(block):
-            if held and len(piece) < _ALONE_CHARS and len(held) + 2 + len(piece) <= TARGET_CHARS:
+            if held and len(held) + 2 + len(piece) <= _room(held, piece):
                 held = f"{held}\n\n{piece}"
                 continue
             if held:
@@ -54,6 +58,13 @@ def pack(paragraphs: Iterable[str]) -> Iterator[str]:
             held = piece
     if held:
         yield held
+
+
+def _room(held: str, piece: str) -> int:
+    """How long the two may be together: a lead-in ("So the plan is:") goes with what it leads to."""
+    if len(held) < _LEAD_IN_CHARS:
+        return MAX_CHARS
+    return TARGET_CHARS if len(piece) < _ALONE_CHARS else 0
 
 
 def _cut(block: str) -> Iterator[str]:
