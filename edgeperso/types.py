@@ -161,11 +161,13 @@ class Query:
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A memory and how well it fits: higher is better, comparable only within one search. ``parts`` are the addends
-    of the score by name (``dense``, ``lexical``, ``neighbours``, ``time``, ``recency`` …)."""
+    of the score by name (``dense``, ``lexical``, ``neighbours``, ``time``, ``recency`` …); ``repeats`` is how many other
+    memories were left out because they say the same."""
 
     memory: Memory
     score: float
     parts: dict[str, float]
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ _KIND = "words"
 _SPACE = "default"
 _LOOSE = 512
 """So many memories are worth a stored segment; fewer are indexed in memory at each opening (some 20 ms)."""
-_K1 = 1.5
-_B = 0.75
+_K1 = 1.2
+_B = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,17 @@ class Analyzer:
         folded = unicodedata.normalize("NFKC", text).casefold()
         return [re.split("['’]", word)[0] for word in _WORD.findall(folded)]
 
+    def names(self, text: str) -> list[str]:
+        """The words of ``text`` that may be names: capitalized, or any if it has no capitals; no stop words."""
+        plain = unicodedata.normalize("NFKC", text)
+        words = [re.split("['’]", word)[0] for word in _WORD.findall(plain)]
+        capitals = any(word[0].isupper() for word in words[1:])
+        return [
+            word.casefold()
+            for word in words
+            if (word[0].isupper() or not capitals) and word.casefold() not in _STOP_WORDS
+        ]
+
     def terms(self, text: str, language: str = "en") -> list[str]:
         """The terms a memory in ``language`` (ISO 639-1; unknown ones as English) is indexed under, with repetition."""
         stemmer = self._stemmer(language)

@@ -1,26 +1,55 @@
-"""Putting scores of different kinds on one scale, and letting neighbours in a thread help each other."""
+"""Putting scores of different kinds on one scale, and letting the memories of a thread help each other."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeperso.types import Float32, Int64
 
-__all__ = ["standardized", "with_neighbours"]
+__all__ = ["from_neighbours", "from_thread", "standardized"]
 
 
 def standardized(scores: Float32) -> Float32:
-    """``scores`` as distances from their mean in standard deviations; a missing one (NaN) counts as the mean."""
+    """``scores`` as distances from their mean in standard deviations; a missing one (NaN) counts as the mean.
+
+    Source: z-score normalization for fusion, Montague & Aslam, "Relevance score normalization for metasearch", 2001.
+    """
     known = scores[~np.isnan(scores)]
-    if not len(known):
-        return np.zeros_like(scores)
-    deviation = float(known.std())
-    if deviation < 1e-9:
+    deviation = float(known.std()) if len(known) else 0.0
+    if deviation < 1e-6:
         return np.zeros_like(scores)
     return np.asarray(np.nan_to_num((scores - known.mean()) / deviation), dtype=np.float32)
 
 
-def with_neighbours(scores: Float32, previous: Int64, following: Int64, weight: float) -> Float32:
-    """What each row gains from the rows before and after it in its thread: ``weight`` times their scores."""
+def from_neighbours(
+    scores: Float32, previous: Int64, following: Int64, *, before: float, after: float, decay: float, reach: int
+) -> Float32:
+    """float32[n]: what each row gains from the rows around it in its thread.
+
+    Args:
+        scores: float32[n].
+        previous, following: int64[n], the row's neighbours, -1 for none.
+        before: share of the previous row's score, after: of the following one's.
+        decay: each step further counts so much less.
+        reach: steps to each side.
+    """
     padded = np.append(scores, np.float32(0.0))
-    return np.asarray(weight * (padded[previous] + padded[following]), dtype=np.float32)
+    gain = np.zeros_like(scores)
+    for chain, share in ((previous, before), (following, after)):
+        # Row -1 is the padding's: a chain that has ended stays there.
+        step = np.append(chain, -1)
+        at = chain
+        for _ in range(reach):
+            gain += np.float32(share) * padded[at]
+            at, share = step[at], share * decay
+    return gain
+
+
+def from_thread(scores: Float32, thread: NDArray[np.int32], alone: NDArray[np.bool_], weight: float) -> Float32:
+    """float32[n]: ``weight`` times the best score in each row's thread, the row's own where it is ``alone``."""
+    if not len(scores):
+        return scores.copy()
+    best = np.full(int(thread.max()) + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(best, thread, scores)
+    return np.asarray(weight * np.where(alone, scores, best[thread]), dtype=np.float32)

@@ -5,20 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeperso.errors import EmptyQuestion, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.index import Index
-from edgeperso.retrieval.fusion import standardized, with_neighbours
-from edgeperso.types import Hit, Query
+from edgeperso.retrieval.fusion import from_neighbours, from_thread, standardized
+from edgeperso.retrieval.question import asks_about_past, named_author
+from edgeperso.retrieval.ranking import below_successors, without_duplicates
+from edgeperso.retrieval.when import TimeSpan, find_event, find_span
+from edgeperso.times import DAY_MS
+from edgeperso.types import Hit
 
 if TYPE_CHECKING:
-    from edgeperso.types import Embedder
+    from edgeperso.types import Embedder, Float32, Int64, Query
     from edgeperso.vault import Vault
 
 __all__ = ["Retriever"]
 
-_NEIGHBOUR = 0.3
+# Weights in standard deviations of the scores by words and by vectors. docs/explanation/retrieval.md says how they
+# were chosen; all lie on plateaus.
+_LEXICAL = 0.8
+_BEFORE, _AFTER, _DECAY, _REACH = 0.4, 0.3, 0.6, 3
+_THREAD = 0.2
+_AUTHOR = 0.75
+_TIME = 1.0
+_RECENCY = 0.1
+_RECENCY_DAYS = 365.0
+_CLOSED = -2.0
+
+_NEAR_COSINE = 0.2
+_NEIGHBOUR_GAIN = 1.0
+_EVENT_COSINE = 0.35
 
 
 class Retriever:
@@ -31,6 +49,10 @@ class Retriever:
 
     def search(self, query: Query) -> list[Hit]:
         """The memories that bear on ``query``, best first, at most ``query.limit``; ties go to the lower id.
+
+        What shares no word with the question, isn't near to it in meaning and stands beside nothing that is, is left
+        out, however few are found. Of texts that say the same only the best is given. A closed memory stands below
+        its successor, unless the question asks for the past.
 
         Raises:
             EmptyQuestion: no text.
@@ -45,22 +67,80 @@ class Retriever:
         if not len(self._index):
             return []
         columns = self._index.columns
-        analyzer = self._index.analyzer
-        terms = analyzer.query_terms(query.text, columns.strings("language").values)
-        parts = {
-            "dense": standardized(self._index.dense.scores(self._embedder.embed([query.text])[0])),
-            "lexical": standardized(self._index.lexical.scores(dict.fromkeys(terms, 1.0))),
-        }
-        parts["neighbours"] = with_neighbours(
-            parts["dense"] + parts["lexical"], columns.previous, columns.next, _NEIGHBOUR
+        cosine, words = self._raw_scores(query.text)
+        span = self._span(query)
+        past = asks_about_past(query.text) or (span is not None and (span.before_ms or query.now_ms) < query.now_ms)
+        parts = self._parts(query, cosine, words, span)
+        if not past:
+            parts["closed"] = np.where(columns.open, 0.0, _CLOSED).astype(np.float32)
+        score = np.asarray(sum(parts.values()), dtype=np.float32)
+        relevant = (np.nan_to_num(cosine) >= _NEAR_COSINE) | (words > 0) | (parts["neighbours"] >= _NEIGHBOUR_GAIN)
+        rows = np.flatnonzero(columns.mask(query.where) & relevant)
+        rows = rows[np.lexsort((columns.ids[rows], -score[rows]))]
+        rows, repeated = without_duplicates(self._index, rows, query.limit)
+        hits = self._hits(rows, score, parts, repeated)
+        emit(Event.SEARCHED, hits=len(hits), memories=len(self._index))
+        return hits if past else below_successors(hits)
+
+    def _raw_scores(self, text: str) -> tuple[Float32, Float32]:
+        """Cosine (NaN without a vector) and BM25 of every memory."""
+        terms = self._index.analyzer.query_terms(text, self._index.columns.strings("language").values)
+        cosine = self._index.dense.scores(self._embedder.embed([text])[0])
+        return cosine, self._index.lexical.scores(dict.fromkeys(terms, 1.0))
+
+    def _parts(self, query: Query, cosine: Float32, words: Float32, span: TimeSpan | None) -> dict[str, Float32]:
+        columns = self._index.columns
+        thread, author = columns.strings("thread"), columns.strings("author")
+        parts = {"dense": standardized(cosine), "lexical": _LEXICAL * standardized(words)}
+        own = parts["dense"] + parts["lexical"]
+        parts["neighbours"] = from_neighbours(
+            own, columns.previous, columns.next, before=_BEFORE, after=_AFTER, decay=_DECAY, reach=_REACH
         )
-        score = np.sum(list(parts.values()), axis=0)
-        candidates = np.flatnonzero(columns.mask(query.where))
-        order = candidates[np.lexsort((columns.ids[candidates], -score[candidates]))][: query.limit]
-        memories = {memory.id: memory for memory in self._vault.memories.get(columns.ids[order].tolist())}
-        emit(Event.SEARCHED, hits=len(memories), memories=len(self._index))
+        alone = np.array([not name for name in thread.values], dtype=np.bool_)[thread.codes]
+        parts["thread"] = from_thread(own, thread.codes, alone, _THREAD)
+        named = named_author(query.text, author.values, self._index.analyzer)
+        if len(named):
+            parts["author"] = _AUTHOR * np.isin(author.codes, named).astype(np.float32)
+        if span is not None:
+            parts["time"] = _TIME * _inside(columns.when_ms, span).astype(np.float32)
+        age_days = np.maximum(query.now_ms - columns.when_ms, 0) / DAY_MS
+        parts["recency"] = (_RECENCY * np.exp(-age_days / _RECENCY_DAYS)).astype(np.float32)
+        return parts
+
+    def _span(self, query: Query) -> TimeSpan | None:
+        """The time that the question speaks of; that of an event is when the memory that tells of it best happened."""
+        span = find_span(query.text, query.now_ms)
+        event = find_event(query.text) if span is None else None
+        if event is None:
+            return span
+        cosine, words = self._raw_scores(event.text)
+        score = standardized(cosine) + standardized(words)
+        score[~self._index.columns.mask(query.where)] = -np.inf
+        best = int(np.argmax(score))
+        if not (score[best] > -np.inf and cosine[best] >= _EVENT_COSINE):
+            return None
+        when_ms = int(self._index.columns.when_ms[best])
+        return TimeSpan(None, when_ms) if event.before else TimeSpan(when_ms, None)
+
+    def _hits(self, rows: Int64, score: Float32, parts: dict[str, Float32], repeated: dict[int, int]) -> list[Hit]:
+        ids = self._index.columns.ids[rows]
+        memories = {memory.id: memory for memory in self._vault.memories.get(ids.tolist())}
         return [
-            Hit(memories[columns.ids[row]], float(score[row]), {name: float(part[row]) for name, part in parts.items()})
-            for row in order
-            if columns.ids[row] in memories
+            Hit(
+                memory=memories[id_],
+                score=float(score[row]),
+                parts={name: float(part[row]) for name, part in parts.items()},
+                repeats=repeated.get(row, 0),
+            )
+            for id_, row in zip(ids.tolist(), rows.tolist(), strict=True)
+            if id_ in memories
         ]
+
+
+def _inside(when_ms: Int64, span: TimeSpan) -> NDArray[np.bool_]:
+    inside = np.ones(len(when_ms), dtype=np.bool_)
+    if span.after_ms is not None:
+        inside &= when_ms >= span.after_ms
+    if span.before_ms is not None:
+        inside &= when_ms < span.before_ms
+    return inside
