@@ -47,10 +47,9 @@ from edgeperso.events import Event, emit
 from edgeperso.times import now_ms
 from edgeperso.vault import keyring_store, keys
 from edgeperso.vault.credentials import Credential, OsKeyring, Passphrase, WrapType
-from edgeperso.vault.header_files import Condition, Stored, read_stored, refuse_existing, replace_stored
+from edgeperso.vault.header_files import Condition, Stored, read_stored, refuse_existing, replace_stored, store_first
 from edgeperso.vault.header_format import Content, Pending, Wrap, mac_input, parse, render
 from edgeperso.vault.header_wraps import enroll, enroll_all, ordered, recovery_wrap, sealed
-from edgeperso.vault.key_storage import make_folder
 from edgeperso.vault.keys import Argon2Cost, MasterKey, Purpose
 from edgeperso.vault.recovery import new_recovery_text
 
@@ -111,7 +110,6 @@ class Header:
             DiskFull, ReadOnly, VaultError: it can't be written.
         """
         refuse_existing(home)
-        make_folder(home)
         vault_id = secrets.token_hex(16)
         master = MasterKey.random(vault_id)
         recovery = new_recovery_text()
@@ -154,10 +152,8 @@ class Header:
         Raises:
             VaultExists, DiskFull, ReadOnly, VaultError.
         """
-        refuse_existing(home)
-        make_folder(home)
         data = self.to_bytes()
-        replace_stored(home, data, expected=None)
+        store_first(home, data)
         return Header(Stored(self._content, self._stored.mac, Condition.WHOLE, data), home, self._cost)
 
     # -- what it says ------------------------------------------------------------------------------------------------

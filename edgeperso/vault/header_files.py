@@ -7,6 +7,8 @@ newer version doesn't: the copy may be older than a change of keys.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +16,18 @@ from typing import Final
 
 from edgeperso.errors import HeaderDamaged, UsageError, VaultBusy, VaultError, VaultExists, VaultNotFound
 from edgeperso.vault.header_format import MAX_HEADER_BYTES, Content, parse
-from edgeperso.vault.key_storage import locked, read_small, replace_files
+from edgeperso.vault.key_storage import locked, make_folder, read_small, replace_files
 
-__all__ = ["BACKUP_NAME", "PRIMARY_NAME", "Condition", "Stored", "read_stored", "refuse_existing", "replace_stored"]
+__all__ = [
+    "BACKUP_NAME",
+    "PRIMARY_NAME",
+    "Condition",
+    "Stored",
+    "read_stored",
+    "refuse_existing",
+    "replace_stored",
+    "store_first",
+]
 
 PRIMARY_NAME: Final = "header.json"
 BACKUP_NAME: Final = "header.backup.json"
@@ -72,18 +83,39 @@ def read_stored(home: Path) -> Stored:
 
 
 def refuse_existing(home: Path) -> None:
-    """Raises:
-    VaultExists: a header lies in ``home``, whole or not.
-    UsageError: ``home`` is a file.
+    """Refuse a home that can't take a new header.
+
+    Raises:
+        VaultExists: a header lies in it, whole or not.
+        UsageError: it is a file.
     """
-    if any((home / name).is_symlink() or (home / name).exists() for name in (PRIMARY_NAME, BACKUP_NAME)):
+    if any(os.path.lexists(home / name) for name in (PRIMARY_NAME, BACKUP_NAME)):
         raise VaultExists(f"There is a vault in {home} already.")
     if home.exists() and not home.is_dir():
         raise UsageError(f"{home} is not a folder.")
 
 
+def store_first(home: Path, data: bytes) -> None:
+    """Write both files where there are none; the folder is made if it is missing.
+
+    Raises:
+        VaultExists, UsageError: see `refuse_existing`.
+        VaultError: it can't be written (`DiskFull`, `ReadOnly`), and nothing is left.
+    """
+    make_folder(home)
+    with locked(home):
+        refuse_existing(home)
+        try:
+            _write_both(home, data)
+        except VaultError:
+            for name in (PRIMARY_NAME, BACKUP_NAME):
+                with suppress(OSError):
+                    (home / name).unlink()
+            raise
+
+
 def replace_stored(home: Path, data: bytes, *, expected: bytes | None) -> None:
-    """Write both files, if ``header.json`` still holds ``expected``. To be called under `locked`.
+    """Write both files, if ``header.json`` still holds ``expected``.
 
     Raises:
         VaultBusy: another process wrote a header since.
@@ -93,7 +125,11 @@ def replace_stored(home: Path, data: bytes, *, expected: bytes | None) -> None:
         current, _ = _read(home / PRIMARY_NAME)
         if current != expected:
             raise VaultBusy("The keys of this vault were changed by another process.", hint="Open it again.")
-        replace_files(home, {PRIMARY_NAME: data, BACKUP_NAME: data})
+        _write_both(home, data)
+
+
+def _write_both(home: Path, data: bytes) -> None:
+    replace_files(home, {PRIMARY_NAME: data, BACKUP_NAME: data})
 
 
 def _read(path: Path) -> tuple[bytes | None, bool]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from pathlib import Path
 
 import keyring.core
 import pytest
 
 from edgeperso.errors import (
+    DiskFull,
     HeaderDamaged,
     KeyFileInvalid,
     KeyringUnavailable,
@@ -159,14 +162,15 @@ def test_a_header_isnt_made_from_a_recovery_key_or_nothing(tmp_path: Path) -> No
 def test_a_failed_creation_leaves_nothing_in_the_keyring(
     tmp_path: Path, os_keyring: SecretService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeperso.vault.header_files.replace_files", _disk_full)
-    with pytest.raises(VaultBusy):
-        create(tmp_path / "home", OsKeyring())
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(DiskFull):
+            create(tmp_path / "home", OsKeyring())
     assert not os_keyring.kept
-
-
-def _disk_full(*_: object) -> None:
-    raise VaultBusy("test")
+    create(tmp_path / "home")
 
 
 def test_a_home_that_is_a_file(tmp_path: Path) -> None:

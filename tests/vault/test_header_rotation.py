@@ -9,7 +9,7 @@ from pathlib import Path
 import keyring.core
 import pytest
 
-from edgeperso.errors import EdgepersoError, UsageError, VaultError, WrongKey
+from edgeperso.errors import EdgepersoError, ReadOnly, UsageError, VaultError, WrongKey
 from edgeperso.vault.credentials import KeyFile, OsKeyring, Passphrase, RecoveryKey, WrapType
 from edgeperso.vault.header import Condition, Header
 from edgeperso.vault.keys import Argon2Cost, MasterKey
@@ -231,6 +231,33 @@ def test_a_kill_while_creating_leaves_a_whole_vault_or_none(tmp_path: Path) -> N
             break
         step += 1
     assert seen == {"whole", "none"}
+
+
+@pytest.mark.parametrize("function", ["open", "fsync", "replace"])
+def test_an_error_while_creating_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    real = getattr(os, function)
+    for step in range(20):
+        home = tmp_path / str(step)
+        left = [step]
+
+        def failing(*args: object, left: list[int] = left, **kwargs: object) -> object:
+            left[0] -= 1
+            if left[0] == -1:
+                raise OSError(30, "Read-only file system", "canary")
+            return real(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, failing)
+            try:
+                create(home)
+            except ReadOnly:
+                pass
+            else:
+                assert load(home).unlock(OLD)
+                assert step > 1
+                return
+        create(home)
+    pytest.fail("the vault was never made")
 
 
 def test_a_lost_primary_after_a_killed_finish_still_leads_to_the_new_key(tmp_path: Path) -> None:
