@@ -191,7 +191,7 @@ def _when(match: re.Match[str], within: When | None) -> When | None:
 def _checked(year: int, month: int | None, day: int | None) -> When | None:
     """None for a day that isn't in the calendar."""
     try:
-        date(year, month or 1, day or 1)
+        date(year, 1 if month is None else month, 1 if day is None else day)
     except ValueError:
         return None
     return When(year, month, day)

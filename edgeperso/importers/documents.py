@@ -173,8 +173,7 @@ class _Reader:
                 self._headings.pop()
 
     def _add_line(self, line: str) -> None:
-        if not self._paragraph and not self._paragraphs:
-            self._paragraph.append(line)
+        self._paragraph.append(line)
         self._paragraph_chars += len(line) + 1
 
     def _end_paragraph(self) -> None:
