@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from edgeperso import errors
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAX_LINES = 420
+NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def normal(name: str) -> str:
@@ -63,8 +66,25 @@ def test_every_error_has_its_own_code_and_is_exported() -> None:
 def test_everything_that_is_installed_is_pinned() -> None:
     extras = PYPROJECT["project"]["optional-dependencies"]
     wanted = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["build-system"]["requires"], *extras["dev"]]
-    names = {normal(re.match(r"[A-Za-z0-9._-]+", one).group()) for one in wanted}  # type: ignore[union-attr]
+    names = {normal(NAME.match(one).group()) for one in wanted}  # type: ignore[union-attr]
     assert names - pins().keys() == set()
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    """A library that only happens to be there, as some other one's dependency, is gone one day."""
+    distributions = importlib.metadata.packages_distributions()
+    declared = {normal(NAME.match(one).group()) for one in PYPROJECT["project"]["dependencies"]}  # type: ignore[union-attr]
+    optional = {"torch", "transformers", "onnx"}
+    undeclared = set()
+    for path in (ROOT / "edgeperso").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"edgeperso"} - optional:
+                if not {normal(one) for one in distributions.get(top, [top])} & declared:
+                    undeclared.add((top, path.relative_to(ROOT).as_posix()))
+    assert undeclared == set()
 
 
 def test_constraints_name_no_place() -> None:
@@ -81,7 +101,7 @@ def test_torch_is_not_in_the_base_install() -> None:
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
     """`edgeperso --help` and shell completion must be quick."""
-    heavy = {"llama_cpp", "onnxruntime", "sqlcipher3", "numpy", "tokenizers"}
+    heavy = {"llama_cpp", "onnxruntime", "sqlcipher3", "tokenizers"}
     code = "import sys, edgeperso.cli.app as a; a.command(); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert heavy & set(out.split()) == set()

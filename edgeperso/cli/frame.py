@@ -1,4 +1,4 @@
-"""What all verbs share: the options for home, output and unlocking, and what they open."""
+"""What all verbs share: how they are registered, and what they open."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from edgeperso.cli.options import FILTER, OUTPUT, PLACE, UNLOCK, UnlockOptions, memory_filter
 from edgeperso.cli.output import Output, ProgressLine
-from edgeperso.cli.unlock import UnlockOptions, choose_stored
 from edgeperso.errors import Cancelled
+from edgeperso.settings import default_home, default_models_dir
+from edgeperso.types import MemoryFilter
 
 if TYPE_CHECKING:
     from edgeperso.assistant import Assistant
     from edgeperso.catalogue import Catalogue
+    from edgeperso.vault import Vault
     from edgeperso.vault.credentials import Credential
 
-__all__ = ["PlainCommand", "PlainGroup", "Run", "verb"]
+__all__ = ["PlainCommand", "PlainGroup", "Run", "family", "verb"]
 
 Verb = Callable[..., None]
 """A function whose first parameter is the `Run`."""
@@ -36,37 +39,10 @@ class PlainCommand(TyperCommand):
 
 
 class PlainGroup(TyperGroup):
-    """See `PlainCommand`. Commands keep the order in which they were registered."""
+    """See `PlainCommand`."""
 
     def get_help(self, ctx: click.Context) -> str:
         return super().get_help(ctx).replace("\\[", "[")
-
-
-_HOME = Annotated[
-    Path | None,
-    typer.Option("--home", envvar="EDGEPERSO_HOME", show_default=False, help="The vault's folder.", metavar="DIR"),
-]
-_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-_KEY_FILE = Annotated[
-    Path | None,
-    typer.Option("--key-file", show_default=False, help="The key file (EDGEPERSO_KEY_FILE).", metavar="FILE"),
-]
-_KEYRING = Annotated[bool, typer.Option("--keyring", help="The key in the operating system's keyring.")]
-_RECOVERY = Annotated[bool, typer.Option("--recovery", help="Ask for the recovery key.")]
-_FD = Annotated[
-    int | None,
-    typer.Option(
-        "--passphrase-fd", min=0, show_default=False, help="Read the passphrase from this open descriptor.", metavar="N"
-    ),
-]
-_OUTPUT: Final = {"json": (_JSON, False)}
-_PLACE: Final = {"home": (_HOME, None)}
-_UNLOCK: Final = {
-    "key_file": (_KEY_FILE, None),
-    "keyring": (_KEYRING, False),
-    "recovery": (_RECOVERY, False),
-    "passphrase_fd": (_FD, None),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +52,22 @@ class Run:
     out: Output
     given_home: Path | None = None
     unlock: UnlockOptions = field(default_factory=UnlockOptions)
+    where: MemoryFilter | None = None
+    """Which memories count; None: nothing was said about it."""
 
     @property
     def home(self) -> Path:
-        from edgeperso.settings import default_home
-
         return default_home() if self.given_home is None else self.given_home.expanduser()
 
     @property
     def catalogue(self) -> Catalogue:
         from edgeperso.catalogue import Catalogue
-        from edgeperso.settings import default_models_dir
 
         return Catalogue(default_models_dir())
+
+    @property
+    def progress(self) -> ProgressLine:
+        return ProgressLine()
 
     def credential(self) -> Credential:
         """What opens the vault of this home; may ask on the terminal.
@@ -97,22 +76,32 @@ class Run:
             VaultNotFound, HeaderDamaged, VaultTooNew: the key header can't be read.
             UsageError: see `choose_stored`.
         """
+        from edgeperso.cli.unlock import choose_stored
         from edgeperso.vault.header import Header
 
-        wraps = tuple(wrap.type for wrap in Header.load(self.home).wraps())
-        return choose_stored(self.unlock, wraps)
+        return choose_stored(self.unlock, tuple(wrap.type for wrap in Header.load(self.home).wraps()))
 
-    def open(self, model: str | None = None) -> Assistant:
-        """The unlocked assistant; use it as a context manager."""
-        import edgeperso.assistant
+    def vault(self) -> Vault:
+        """The unlocked vault; use it as a context manager."""
+        from edgeperso.vault import Vault
 
-        return edgeperso.assistant.open(home=self.home, key=self.credential(), model=model)
+        return Vault.open(self.home, self.credential())
 
-    def progress(self) -> ProgressLine:
-        return ProgressLine()
+    def assistant(self, model: str | None = None) -> Assistant:
+        """The unlocked assistant; use it as a context manager. ``model`` is a name or path, None the one chosen."""
+        from edgeperso.assistant import open_assistant
+
+        return open_assistant(self.home, key=self.credential(), model=model)
 
 
-def verb(app: typer.Typer, name: str, *, place: bool = True, unlocks: bool = True) -> Callable[[Verb], Verb]:
+def family(about: str) -> typer.Typer:
+    """A group of verbs."""
+    return typer.Typer(help=about, no_args_is_help=True, cls=PlainGroup)
+
+
+def verb(
+    app: typer.Typer, name: str, *, place: bool = True, unlocks: bool = True, filters: bool = False
+) -> Callable[[Verb], Verb]:
     """Register a function as a command of ``app``, with the shared options after its own.
 
     Args:
@@ -120,16 +109,19 @@ def verb(app: typer.Typer, name: str, *, place: bool = True, unlocks: bool = Tru
         name: the verb as it is typed.
         place: whether it works on a home.
         unlocks: whether it opens the vault of that home.
+        filters: whether it can be told which memories count.
     """
-    shared = {**_OUTPUT, **(_PLACE if place else {}), **(_UNLOCK if unlocks else {})}
+    chosen = ((filters, FILTER), (True, OUTPUT), (place, PLACE), (unlocks, UNLOCK))
+    shared = {option: spec for wanted, options in chosen if wanted for option, spec in options.items()}
 
     def register(function: Verb) -> Verb:
         _run, *own = inspect.signature(function, eval_str=True).parameters.values()
-        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        for option, (annotation, default) in shared.items():
-            parameters.append(
-                inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            )
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        parameters = [parameter.replace(kind=keyword_only) for parameter in own]
+        parameters += [
+            inspect.Parameter(option, keyword_only, default=default, annotation=annotation)
+            for option, (annotation, default) in shared.items()
+        ]
 
         @functools.wraps(function)
         def command(**values: Any) -> None:
@@ -137,7 +129,8 @@ def verb(app: typer.Typer, name: str, *, place: bool = True, unlocks: bool = Tru
             run = Run(
                 Output(json=given["json"]),
                 given.get("home"),
-                UnlockOptions(**{option: given[option] for option in _UNLOCK if option in given}),
+                UnlockOptions(**{option: given[option] for option in UNLOCK if option in given}),
+                memory_filter({option: given[option] for option in FILTER if option in given}),
             )
             try:
                 function(run, **values)

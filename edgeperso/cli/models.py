@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgeperso.cli.frame import PlainGroup, Run, verb
+from edgeperso.cli.frame import Run, family, verb
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Model files: what is known, what is here, what is used.", no_args_is_help=True, cls=PlainGroup)
+app = family("Model files: what is known, what is here, what is used.")
 
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="A name that `edgeperso model list` shows.")]
 
@@ -57,7 +58,7 @@ def pull_model(
     """Fetch a model, resuming what was begun; only files with the pinned sha256 are kept."""
     from edgeperso.catalogue import pull
 
-    with run.progress() as progress:
+    with run.progress as progress:
         path = pull(run.catalogue, name, progress, local=local)
     run.out.result({"name": name, "path": str(path)})
     run.out.answer(str(path))
@@ -69,3 +70,79 @@ def verify_model(run: Run, name: _NAME) -> None:
     run.catalogue.verify(name)
     run.out.result({"name": name, "whole": True})
     run.out.answer(f"{name} is whole.")
+
+
+_MODEL = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name that `edgeperso model list` shows, or the path of a GGUF file.")
+]
+
+
+@verb(app, "use")
+def use_model(run: Run, name: _MODEL) -> None:
+    """Let this model answer from now on, in this vault."""
+    path = run.catalogue.locate(name)
+    kept = name if path.parent.parent == run.catalogue.models_dir else str(path.resolve())
+    with run.vault() as vault:
+        vault.meta.set("model", kept)
+    run.out.result({"model": kept})
+    run.out.answer(f"{kept} answers from now on.")
+
+
+@verb(app, "embedder")
+def use_embedder(
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An embedder's name, or the path of a folder with one.")],
+) -> None:
+    """Choose what makes vectors; `edgeperso reindex` then switches to it."""
+    from edgeperso.cli.embedder import choose_embedder
+
+    with run.assistant() as me:
+        embedder_id = choose_embedder(me, name)
+    run.out.result({"embedder": name, "id": embedder_id})
+    run.out.answer(f"{name} is chosen. Run `edgeperso reindex` to switch to it.")
+
+
+@verb(app, "optimize", place=False, unlocks=False)
+def optimize_model(run: Run, name: _MODEL) -> None:
+    """Write the model in the layout that is fastest on this CPU with unchanged answers; it is used from then on."""
+    from edgeperso.engine.optimize import optimize
+
+    with run.progress as progress:
+        report = optimize(run.catalogue.locate(name), progress=progress)
+    run.out.result({**asdict(report), "path": str(report.path), "prefill_gain": report.prefill_gain})
+    run.out.rows(
+        [("layout", "same answers", "prefill tokens/s", "decode tokens/s", "MB")]
+        + [
+            (
+                one.layout,
+                "yes" if one.likeness.unchanged else "no",
+                "-" if one.speed is None else f"{one.speed.prefill_tok_s:.0f}",
+                "-" if one.speed is None else f"{one.speed.decode_tok_s:.0f}",
+                f"{one.size_bytes / 1e6:.0f}",
+            )
+            for one in report.candidates
+        ]
+    )
+    gains = f"prefill {report.prefill_gain:.2f} times, decode {report.decode_gain:.2f} times as fast"
+    run.out.answer(f"{report.layout}: {gains}. {report.path}" if report.changed else "The file as it is is fastest.")
+
+
+@verb(app, "bench", place=False, unlocks=False)
+def bench_model(run: Run, name: _MODEL) -> None:
+    """Measure a model on this machine: loading, reading, writing, memory."""
+    from edgeperso.engine.optimize import best_file
+    from edgeperso.engine.speed import bench
+
+    path = best_file(run.catalogue.locate(name))
+    with run.progress as progress:
+        report = bench(path, progress=progress)
+    run.out.result({**asdict(report), "path": str(path)})
+    run.out.rows(
+        [
+            ("file", str(path)),
+            ("prefill", f"{report.speed.prefill_tok_s:.0f} tokens/s"),
+            ("decode", f"{report.speed.decode_tok_s:.0f} tokens/s"),
+            ("load", f"{report.load_ms:.0f} ms"),
+            ("memory", f"{report.rss_bytes / 1e6:.0f} MB"),
+        ]
+    )

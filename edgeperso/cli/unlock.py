@@ -8,26 +8,16 @@ from __future__ import annotations
 import getpass
 import os
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edgeperso.cli.options import UnlockOptions
 from edgeperso.errors import UsageError
 from edgeperso.vault.credentials import Credential, KeyFile, OsKeyring, Passphrase, RecoveryKey, WrapType
 
-__all__ = ["UnlockOptions", "choose_new", "choose_stored"]
+__all__ = ["choose_new", "choose_stored"]
 
 _MAX_SECRET_BYTES: Final = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class UnlockOptions:
-    """What the command line says about unlocking; at most one of them may be given."""
-
-    key_file: Path | None = None
-    keyring: bool = False
-    recovery: bool = False
-    passphrase_fd: int | None = None
 
 
 def choose_new(options: UnlockOptions) -> Credential:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgeperso.cli.app import command
-from edgeperso.cli.unlock import UnlockOptions, choose_new, choose_stored
+from edgeperso.cli.options import UnlockOptions
+from edgeperso.cli.unlock import choose_new, choose_stored
 from edgeperso.errors import UsageError
 from edgeperso.vault.credentials import KeyFile, OsKeyring, Passphrase, RecoveryKey, WrapType
 

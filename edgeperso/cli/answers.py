@@ -1,0 +1,161 @@
+"""The verbs that answer: ``ask``, ``chat``, ``why``."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from edgeperso.cli import failure
+from edgeperso.cli.describe import memory_place, show_trace_lines, source_dict
+from edgeperso.cli.frame import Run, verb
+from edgeperso.cli.memories import show_plan
+from edgeperso.cli.options import ModelOption
+from edgeperso.cli.typed import WordsArgument, confirm, text_from
+from edgeperso.errors import Cancelled, EdgepersoError
+from edgeperso.types import MemoryFilter
+
+if TYPE_CHECKING:
+    from edgeperso.assistant import Assistant, Reply, Trace
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_HELP = "/why  how the last answer came about    /forget ID…  delete memories    /quit  leave (or Ctrl-D)"
+
+
+@verb(app, "ask", filters=True)
+def ask(run: Run, words: WordsArgument = None, model: ModelOption = None) -> None:
+    """Answer one question from what the vault knows; Ctrl-C ends the answer and keeps what was said."""
+    question = text_from(words, "Question: ")
+    with run.assistant(model) as me:
+        reply = me.ask(question, where=run.where or MemoryFilter())
+        say(run, me, reply)
+        if reply.trace.stopped == "cancelled":
+            raise Cancelled("The answer was stopped.", hint="What was said is kept.")
+
+
+@verb(app, "chat", filters=True)
+def chat(run: Run, model: ModelOption = None) -> None:
+    """Talk; each turn costs only what is new. With --json, one object a turn. /help shows the commands."""
+    with run.assistant(model) as me:
+        conversation = me.chat(where=run.where or MemoryFilter())
+        for line in lines_typed(run):
+            if line.startswith("/"):
+                if line.split()[0] in {"/quit", "/exit"}:
+                    return
+                with shown(run):
+                    command(run, me, line)
+            elif line:
+                with shown(run):
+                    say(run, me, conversation.ask(line))
+
+
+def lines_typed(run: Run) -> Iterator[str]:
+    """What the person types, line by line, until the end of input; Ctrl-C throws away a line half-typed."""
+    live = sys.stdin.isatty() and sys.stdout.isatty() and not run.out.json
+    if live:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - gives input() its line editing; no history is ever written
+        run.out.note(_HELP)
+    while True:
+        try:
+            yield input("> " if live else "").strip()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            if not live:
+                raise
+            run.out.note("(/quit or Ctrl-D leaves)")
+
+
+@contextlib.contextmanager
+def shown(run: Run) -> Iterator[None]:
+    """An error in one turn is shown, and the conversation goes on."""
+    try:
+        yield
+    except EdgepersoError as error:
+        failure.report(error, json=run.out.json)
+
+
+def command(run: Run, me: Assistant, line: str) -> None:
+    """A line that begins with a slash."""
+    name, *arguments = line.split()
+    if name == "/why":
+        show_trace(run, me, me.why())
+    elif name == "/forget" and arguments and all(one.isdecimal() for one in arguments):
+        plan = me.plan_forget(ids=tuple(map(int, arguments)))
+        show_plan(run, plan)
+        if confirm(run.out, "Delete this for good?", yes=False):
+            me.forget(plan)
+            run.out.answer("Forgotten.")
+    else:
+        run.out.note(_HELP)
+
+
+@verb(app, "why")
+def why(run: Run) -> None:
+    """Show how the last answer came about: memories and their scores, the prompt's budget, model, timings."""
+    with run.assistant() as me:
+        show_trace(run, me, me.why())
+
+
+def say(run: Run, me: Assistant, reply: Reply) -> None:
+    """Print an answer as it comes, then where it comes from."""
+    with cancelled_by_ctrl_c(reply):
+        for piece in reply:
+            run.out.answer(piece, end="")
+    run.out.answer()
+    trace = reply.trace
+    memories = me.vault.memories.get(list(reply.sources))
+    run.out.result({"answer": reply.text, "sources": [source_dict(one) for one in memories], "trace": trace.as_dict()})
+    if run.out.json:
+        return
+    for memory in memories:
+        run.out.note(memory_place(memory))
+    first_s, total_s = trace.timings_ms["first_token"] / 1000, trace.timings_ms["total"] / 1000
+    run.out.note(f"first word after {first_s:.2f} s, done after {total_s:.2f} s; `edgeperso why` tells more")
+
+
+@contextlib.contextmanager
+def cancelled_by_ctrl_c(reply: Reply) -> Iterator[None]:
+    """The first Ctrl-C ends the answer after the current token; the second one is the usual one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        reply.cancel()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def show_trace(run: Run, me: Assistant, trace: Trace) -> None:
+    memories = me.vault.memories.get([hit.memory_id for hit in trace.hits])
+    run.out.result({**trace.as_dict(), "memories": [source_dict(memory) for memory in memories]})
+    run.out.heading("Memories")
+    run.out.rows(show_trace_lines(trace, memories))
+    for title, values, unit in (
+        ("Prompt budget (tokens)", trace.budget, "d"),
+        ("Tokens", trace.tokens, "d"),
+        ("Timings (ms)", trace.timings_ms, ".0f"),
+    ):
+        run.out.heading(title)
+        run.out.rows((name.replace("_", " "), format(value, unit)) for name, value in values.items())
+    run.out.heading("Model")
+    run.out.rows((name, str(value)) for name, value in trace.model.items())
+    ended = f"ended by {trace.stopped}" + (", after earlier turns were left out" if trace.restarted else "")
+    run.out.answer(ended)

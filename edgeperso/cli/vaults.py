@@ -1,0 +1,43 @@
+"""The verbs about the vault as a whole: ``init``, ``backup``, ``restore``."""
+
+from __future__ import annotations
+
+import typer
+
+from edgeperso.cli.frame import Run, verb
+from edgeperso.cli.output import Output
+from edgeperso.errors import UsageError
+
+__all__ = ["app", "show_recovery_key"]
+
+app = typer.Typer()
+
+
+@verb(app, "init")
+def init(run: Run) -> None:
+    """Make a vault, and show its recovery key once. Without an option a passphrase is asked."""
+    from edgeperso.cli.unlock import choose_new
+    from edgeperso.vault import Vault
+    from edgeperso.vault.vault import refuse_taken
+
+    refuse_taken(run.home)  # before anything is asked
+    key_file = run.unlock.key_file
+    if key_file is not None and key_file.expanduser().resolve().is_relative_to(run.home.resolve()):
+        raise UsageError(
+            "The key file would lie in the vault's own folder.", hint="Keep it apart: choose another place."
+        )
+    vault, recovery_key = Vault.create(run.home, choose_new(run.unlock))
+    vault_id = vault.id
+    vault.close()
+    run.out.result({"home": str(run.home), "vault_id": vault_id, "recovery_key": recovery_key})
+    run.out.answer(f"Vault made in {run.home}.")
+    show_recovery_key(run.out, recovery_key)
+
+
+def show_recovery_key(out: Output, recovery_key: str) -> None:
+    """The one time that a recovery key is seen."""
+    out.answer()
+    out.answer(recovery_key)
+    out.answer()
+    out.note("This is the recovery key. It opens the vault when all else is lost, and is shown only now:", "yellow")
+    out.note("write it on paper and keep it away from this machine.", "yellow")
