@@ -1,9 +1,32 @@
-"""llama.cpp behind one door: load a GGUF, generate, score. The only importer of llama_cpp."""
+"""llama.cpp behind one door: load a GGUF, generate, score, optimize. The only importer of llama_cpp."""
 
 from __future__ import annotations
 
-from edgeperso.engine.engine import Engine
+from edgeperso.engine.chat import ChatMessage, ChatSpan, render_chat
+from edgeperso.engine.engine import DEFAULT_N_CTX, Engine
 from edgeperso.engine.generation import Generation
+from edgeperso.engine.likeness import Likeness
+from edgeperso.engine.optimize import Candidate, OptimizeReport, best_file, optimize
 from edgeperso.engine.results import GenerationStats, ModelInfo, Sampling, Score
+from edgeperso.engine.speed import BenchReport, Speed, bench
 
-__all__ = ["Engine", "Generation", "GenerationStats", "ModelInfo", "Sampling", "Score"]
+__all__ = [
+    "DEFAULT_N_CTX",
+    "BenchReport",
+    "Candidate",
+    "ChatMessage",
+    "ChatSpan",
+    "Engine",
+    "Generation",
+    "GenerationStats",
+    "Likeness",
+    "ModelInfo",
+    "OptimizeReport",
+    "Sampling",
+    "Score",
+    "Speed",
+    "bench",
+    "best_file",
+    "optimize",
+    "render_chat",
+]

@@ -13,7 +13,7 @@ from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
-from edgeperso.engine.scoring import log_softmax, score_continuations
+from edgeperso.engine.scoring import log_prob_rows, log_softmax, score_continuations
 from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.types import Float32
@@ -62,6 +62,7 @@ class Engine:
         path = Path(path)
         model = NativeModel(path, n_ctx=n_ctx, n_threads=n_threads, n_gpu_layers=n_gpu_layers)
         template = model.header.metadata.get("tokenizer.chat_template")
+        bos, eos = model.token_id(ffi.llama_vocab_bos), model.token_id(ffi.llama_vocab_eos)
         info = ModelInfo(
             name=str(model.header.metadata.get("general.name") or path.stem),
             path=path,
@@ -72,8 +73,10 @@ class Engine:
             n_vocab=model.n_vocab,
             quantization=model.quantization,
             chat_template=template if isinstance(template, str) and template.strip() else None,
-            bos=model.token_id(ffi.llama_vocab_bos),
-            eos=model.token_id(ffi.llama_vocab_eos),
+            bos=bos,
+            eos=eos,
+            bos_text=model.token_text(bos),
+            eos_text=model.token_text(eos),
         )
         emit(Event.MODEL_LOADED, n_params=info.n_params, n_ctx=info.n_ctx)
         return cls(model, info)
@@ -92,6 +95,12 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def clear(self) -> None:
+        """Forget the tokens that the context remembers: the next call evaluates its whole prompt."""
+        with self.lock:
+            self._holder = None
+            self._model.clear()
 
     @property
     def bos(self) -> list[int]:
@@ -171,6 +180,21 @@ class Engine:
             self._check_prompt(list(tokens), 0)
             self._evaluate(tokens)
             return log_softmax(self._model.logits())
+
+    def log_probs(self, prefix: Sequence[int], tokens: Sequence[int]) -> Float32:
+        """``float32[len(tokens), n_vocab]``: the log-probabilities (nats) of what may come at each place of ``tokens``
+        after ``prefix``. Rows are large: keep ``tokens`` to some hundreds.
+
+        Raises:
+            As `score`; UsageError for no tokens.
+        """
+        if not tokens:
+            raise UsageError("There are no tokens to give log-probabilities for.")
+        with self.lock:
+            self._check_prompt(list(prefix), len(tokens))
+            self._model.check_tokens(tokens)
+            self._evaluate(prefix)
+            return log_prob_rows(self._model, tokens)
 
     # ---- for generations -----------------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from pathlib import Path
 
-__all__ = ["physical_cores", "resident_bytes"]
+__all__ = ["cpu_name", "physical_cores", "resident_bytes"]
 
 _CPUS = Path("/sys/devices/system/cpu")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -34,6 +35,14 @@ def resident_bytes() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def cpu_name() -> str:
+    """The processor's model, to tell whether figures were measured on one like it."""
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _quota_cpus() -> int | None:

@@ -21,7 +21,7 @@ from edgeperso.engine.machine import physical_cores
 from edgeperso.errors import ModelCorrupt, ModelError, ModelUnsupported, QuestionTooLong, UsageError
 from edgeperso.types import Float32
 
-__all__ = ["N_BATCH", "N_SEQUENCES", "NativeModel", "ffi"]
+__all__ = ["N_BATCH", "N_SEQUENCES", "NativeModel", "ffi", "quantize_file"]
 
 N_BATCH = 512
 """Most tokens in one call of llama_decode."""
@@ -136,6 +136,11 @@ class NativeModel:
     def token_id(self, which: Callable[[Any], int]) -> int | None:
         token = int(which(self.vocab))
         return token if token >= 0 else None
+
+    def token_text(self, token: int | None) -> str:
+        """How the vocabulary writes ``token``, control tokens included; empty for None."""
+        text = ffi.llama_vocab_get_text(self.vocab, token) if token is not None else None
+        return text.decode("utf-8", "replace") if text else ""
 
     def adds_bos(self) -> bool:
         return bool(ffi.llama_vocab_get_add_bos(self.vocab))
@@ -279,3 +284,18 @@ class NativeModel:
     def sample(self, sampler: Any) -> int:
         """The next token by a sampler chain, from the last call's logits; the chain takes note of it."""
         return int(ffi.llama_sampler_sample(sampler, self._context, -1))
+
+
+def quantize_file(source: Path, target: Path, layout: str) -> None:
+    """Write the model at ``source`` to ``target`` with its large tensors in ``layout`` (``Q8_0``, ``BF16``, …).
+
+    Raises:
+        ModelError: llama.cpp could not; what it wrote is removed.
+    """
+    params = ffi.llama_model_quantize_default_params()
+    params.ftype = getattr(ffi, f"LLAMA_FTYPE_MOSTLY_{layout}")
+    params.allow_requantize = True
+    params.nthread = physical_cores()
+    if ffi.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)) != 0:
+        target.unlink(missing_ok=True)
+        raise ModelError(f"{source.name} can't be written as {layout}.", hint="Check the room on the disk.")

@@ -18,7 +18,8 @@ Stopped = Literal["stop", "length", "cancelled", "end"]
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a loaded model says of itself. ``n_ctx`` is the context in use, ``n_ctx_train`` the one it was trained on,
-    both in tokens; ``bos`` and ``eos`` are token ids, None where the model has none."""
+    both in tokens; ``bos`` and ``eos`` are token ids, None where the model has none;
+    ``bos_text`` and ``eos_text`` are how its template writes them."""
 
     name: str
     path: Path
@@ -31,6 +32,8 @@ class ModelInfo:
     chat_template: str | None
     bos: int | None
     eos: int | None
+    bos_text: str = ""
+    eos_text: str = ""
 
     @property
     def sha256(self) -> str:

@@ -11,7 +11,7 @@ from edgeperso.engine.native import N_SEQUENCES, NativeModel
 from edgeperso.engine.results import Score
 from edgeperso.types import Float32
 
-__all__ = ["log_softmax", "score_continuations"]
+__all__ = ["log_prob_rows", "log_softmax", "score_continuations"]
 
 _LOGIT_ROWS = 128
 """Most rows of logits asked for in one call: a row of a large vocabulary is 600 kB."""
@@ -40,6 +40,23 @@ def score_continuations(model: NativeModel, continuations: Sequence[Sequence[int
         finally:
             model.drop_forks()
     return [Score(total, len(tokens)) for total, tokens in zip(sums, continuations, strict=True)]
+
+
+def log_prob_rows(model: NativeModel, tokens: Sequence[int]) -> Float32:
+    """``float32[len(tokens), n_vocab]``: the log-probabilities for each token of a continuation of what ``model``
+    holds and has just evaluated, row 0 before its first token. What it holds is the same afterwards."""
+    out = np.empty((len(tokens), model.n_vocab), dtype=np.float32)
+    out[0] = log_softmax(model.logits())
+    model.fork(1)
+    try:
+        for begin in range(0, len(tokens) - 1, _LOGIT_ROWS):
+            part = tokens[begin : min(begin + _LOGIT_ROWS, len(tokens) - 1)]
+            model.evaluate_forks([(1, len(model.held) + begin + offset, token) for offset, token in enumerate(part)])
+            for row in range(len(part)):
+                out[begin + 1 + row] = log_softmax(model.logits(row))
+    finally:
+        model.drop_forks()
+    return out
 
 
 def _groups(continuations: Sequence[Sequence[int]], room: int) -> Iterator[list[int]]:
