@@ -110,7 +110,7 @@ class _Text(HTMLParser):
     def _break(self, *, paragraph: bool = False) -> None:
         joined = "".join(self._line)
         self._line = []
-        line = joined.rstrip() if self._pre else " ".join(joined.split(" ")).strip()
+        line = joined.rstrip() if self._pre else " ".join(joined.split())
         mark = "> " if self._quotes else ""
         if line:
             self._lines.append(mark + line)

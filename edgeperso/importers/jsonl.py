@@ -106,9 +106,17 @@ def _parse(line: bytes) -> JsonlLine:
         ValueError: not UTF-8, not JSON, or not what the fields must be; its text is dropped, for it quotes the line.
     """
     try:
-        return JsonlLine.model_validate(json.loads(line.decode("utf-8-sig"), parse_int=_number))
+        fields = json.loads(line.decode("utf-8-sig"), parse_int=_number)
+        if isinstance(fields, dict):
+            fields = {name: _whole(value) if isinstance(value, str) else value for name, value in fields.items()}
+        return JsonlLine.model_validate(fields)
     except (ValidationError, ValueError):
         raise ValueError("line") from None
+
+
+def _whole(text: str) -> str:
+    """Half of a surrogate pair, as programs leave it that cut a text within an emoji, becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _number(digits: str) -> int:

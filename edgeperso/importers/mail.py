@@ -191,7 +191,7 @@ class _Body:
         elif part.is_multipart():
             for child in _children(part):
                 self.visit(child, depth + 1)
-        elif kind in {"text/plain", "text/html"}:
+        elif kind in {"text/plain", "text/html"} or kind.startswith("multipart/"):  # the latter without a boundary
             self.texts.append(self._text(part, kind))
         else:
             self.attachments += 1

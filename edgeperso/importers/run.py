@@ -7,12 +7,11 @@ can end it, and that it reads nothing beyond the path given.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from edgeperso.errors import Cancelled, SourceNotFound, SourceUnsafe, SourceUnsupported
 from edgeperso.events import Event, emit
@@ -102,6 +101,7 @@ class _Run:
         )
         self._done_bytes = 0
         self._total_bytes = 0
+        self._stream: BinaryIO | None = None
         self.tally = Tally()
 
     def _profile_addresses(self) -> list[str]:
@@ -144,12 +144,12 @@ class _Run:
                 raise SourceUnsafe(f"{found.source} unpacks to too much, or to paths outside it.")
             self.tally.skip(found.source, reason, detail)
         self._done_bytes += found.size_bytes
-        self._tell(0)
+        self._tell()
 
     def _read(self, found: Found) -> None:
         with open_regular(found.path) as stream:
             before = stamp(stream)
-            file = SourceFile(found.path, found.source, before[0], stream.read(HEAD_BYTES))
+            file = SourceFile(found.path, found.source, before[0], stream.read(HEAD_BYTES), self._watch)
         if not file.head.strip():
             self._check_blank(file)
         importer = next((importer for importer in IMPORTERS if importer.accepts(file)), None)
@@ -167,6 +167,9 @@ class _Run:
             raise FileRejected(Reason.EMPTY)
         self._vault.imports.mark(file.source, digest)
         self.tally.files_imported += 1
+
+    def _watch(self, stream: BinaryIO) -> None:
+        self._stream = stream
 
     @staticmethod
     def _check_blank(file: SourceFile) -> None:
@@ -188,14 +191,26 @@ class _Run:
     def _add(self, records: Iterator[Record]) -> int:
         """Store ``records`` batch by batch; how many there were."""
         count = 0
-        while batch := list(itertools.islice(records, _BATCH)):
-            self._check()
-            added = self._vault.memories.add(batch)
-            count += len(batch)
-            self.tally.added += added.added
-            self.tally.duplicates += added.duplicates
-            self._tell(0)
-        return count
+        batch: list[Record] = []
+        try:
+            for record in records:
+                batch.append(record)
+                if len(batch) == _BATCH:
+                    count += self._store(batch)
+                    batch = []
+        except FileRejected:
+            self._store(batch)
+            raise
+        return count + self._store(batch)
+
+    def _store(self, batch: list[Record]) -> int:
+        self._check()
+        if batch:
+            report = self._vault.memories.add(batch)
+            self.tally.added += report.added
+            self.tally.duplicates += report.duplicates
+            self._tell()
+        return len(batch)
 
     def _digest(self, file: SourceFile, importer: Importer) -> str:
         """Over the file and what else decides which records it yields."""
@@ -206,6 +221,7 @@ class _Run:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def _tell(self, within: int) -> None:
+    def _tell(self) -> None:
         if self._progress is not None:
-            self._progress("import", self._done_bytes + within, self._total_bytes)
+            within = 0 if self._stream is None or self._stream.closed else self._stream.tell()
+            self._progress("import", min(self._done_bytes + within, self._total_bytes), self._total_bytes)

@@ -58,21 +58,29 @@ def stamp(stream: BinaryIO) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def _unwatched(_stream: BinaryIO) -> None:
+    """Nobody wants to know how far the reading is."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to import. ``source`` is its name in the vault, ``head`` its first `HEAD_BYTES` bytes."""
+    """A file to import. ``source`` is its name in the vault, ``head`` its first `HEAD_BYTES` bytes.
+    ``on_open`` learns of each stream opened, so that the run can tell how far a reader is."""
 
     path: Path
     source: str
     size_bytes: int
     head: bytes
+    on_open: Callable[[BinaryIO], None] = _unwatched
 
     @property
     def suffix(self) -> str:
         return self.path.suffix.lower()
 
     def open(self) -> BinaryIO:
-        return open_regular(self.path)
+        stream = open_regular(self.path)
+        self.on_open(stream)
+        return stream
 
 
 @dataclass(frozen=True, slots=True)
