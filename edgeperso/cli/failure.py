@@ -36,7 +36,7 @@ class InternalError(EdgepersoError):
     code = "internal"
     exit_code = INTERNAL_EXIT_CODE
     default_hint = (
-        "Nothing half-done was kept. Run `edgeperso doctor`; with EDGEPERSO_DEBUG=1 you see where it happened."
+        "Please report it. `edgeperso doctor` may tell more, and so does EDGEPERSO_DEBUG=1 (no text of yours is shown)."
     )
 
 

@@ -31,7 +31,7 @@ def text_from(words: list[str] | None, asking: str) -> str:
         DataInvalid: stdin holds something that isn't UTF-8 text, or more than 4 MB of it.
     """
     if words:
-        return " ".join(words)
+        return " ".join(words).strip()
     if sys.stdin.isatty():
         sys.stderr.write(asking)
         sys.stderr.flush()

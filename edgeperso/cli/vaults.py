@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from edgeperso.cli.frame import Run, verb
 from edgeperso.cli.output import Output
 from edgeperso.errors import UsageError
 
-__all__ = ["app", "show_recovery_key"]
+__all__ = ["app", "refuse_key_inside", "show_recovery_key"]
 
 app = typer.Typer()
 
@@ -21,11 +23,8 @@ def init(run: Run) -> None:
     from edgeperso.vault.vault import refuse_taken
 
     refuse_taken(run.home)  # before anything is asked
-    key_file = run.unlock.key_file
-    if key_file is not None and key_file.expanduser().resolve().is_relative_to(run.home.resolve()):
-        raise UsageError(
-            "The key file would lie in the vault's own folder.", hint="Keep it apart: choose another place."
-        )
+    if run.unlock.key_file is not None:
+        refuse_key_inside(run.home, run.unlock.key_file)
     vault, recovery_key = Vault.create(run.home, choose_new(run.unlock))
     vault_id = vault.id
     vault.close()
@@ -41,3 +40,15 @@ def show_recovery_key(out: Output, recovery_key: str) -> None:
     out.answer()
     out.note("This is the recovery key. It opens the vault when all else is lost, and is shown only now:", "yellow")
     out.note("write it on paper and keep it away from this machine.", "yellow")
+
+
+def refuse_key_inside(home: Path, key_file: Path) -> None:
+    """A key file beside what it opens protects nothing.
+
+    Raises:
+        UsageError: it lies, or would lie, in the vault's own folder.
+    """
+    if key_file.expanduser().resolve().is_relative_to(home.resolve()):
+        raise UsageError(
+            "The key file would lie in the vault's own folder.", hint="Keep it apart: choose another place."
+        )

@@ -146,7 +146,7 @@ def test_no_option_takes_a_secret() -> None:
     assert "--passphrase-fd" in names
     assert {
         name for name in names if any(word in name for word in ("passphrase", "password", "secret", "recovery"))
-    } == {"--passphrase-fd"}
+    } == {"--passphrase-fd", "--new-passphrase-fd"}
 
 
 def walk(one):  # type: ignore[no-untyped-def]
