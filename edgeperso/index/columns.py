@@ -80,7 +80,8 @@ class Columns:
 
 
 def _under(source: str, prefix: str) -> bool:
-    return source == prefix or source.startswith(prefix.rstrip("/") + "/")
+    folder = prefix.rstrip("/")
+    return source == folder or source.startswith(f"{folder}/")
 
 
 def _merge(columns: list[Strings]) -> Strings:

@@ -106,8 +106,7 @@ class Index:
 
     def _follow(self, generation: int) -> None:
         alive = self._vault.memories.ids()
-        stored, held = self._load_stored(alive)
-        loose = np.setdiff1d(alive, held)
+        stored, loose = self._load_stored(alive)
         fresh: list[tuple[Segment, bytes]] = []
         if len(loose) >= _LOOSE:
             # A small last segment is packed again with what is new, so that small ones don't pile up.
@@ -122,10 +121,10 @@ class Index:
         emit(Event.INDEX_LOADED, memories=len(self), segments=len(self._parts), built=len(fresh))
 
     def _load_stored(self, alive: Int64) -> tuple[dict[int, tuple[Segment, bytes]], Int64]:
-        """The vault's sound segments by number, with their checksums, and the ids that they hold."""
+        """The vault's sound segments by number, with their checksums, and the ids that none of them holds."""
         known = {part.checksum: part.segment for part in self._parts if part.checksum}
         sound: dict[int, tuple[Segment, bytes]] = {}
-        held = np.zeros(0, dtype=np.int64)
+        held = np.zeros(len(alive), dtype=np.bool_)
         for stored in self._vault.segments.load(_KIND, _SPACE):
             checksum = stored.payload[:24]
             ids = np.asarray(stored.ids, dtype=np.int64)
@@ -133,12 +132,13 @@ class Index:
                 segment = known.get(checksum) or decode(stored.payload, _space_key(), ids)
             except SegmentInvalid:
                 segment = None
-            if segment is None or not np.isin(ids, alive).all() or np.isin(ids, held).any():
+            at = np.minimum(np.searchsorted(alive, ids), max(len(alive) - 1, 0))
+            if segment is None or not len(alive) or (alive[at] != ids).any() or held[at].any():
                 self._drop([stored.number])
                 continue
             sound[stored.number] = (segment, checksum)
-            held = np.union1d(held, ids)
-        return sound, held
+            held[at] = True
+        return sound, alive[~held]
 
     def _pack(self, ids: Int64, generation: int, replaced: list[int]) -> Iterator[tuple[Segment, bytes]]:
         """Build segments of ``ids`` and keep them in the vault, where it can be written."""

@@ -90,10 +90,12 @@ class DenseScan:
         """``float32[rows]``, -1 to 1, NaN where a memory has no vector yet."""
         parts = [np.zeros(0, dtype=np.float32)]
         for block in self._blocks:
-            out = np.empty(len(block.vectors), dtype=np.float32)
+            out = np.full(len(block.vectors), np.nan, dtype=np.float32)
+            parts.append(out)
+            if not block.present.any():
+                continue
             for start in range(0, len(out), _SCAN_ROWS):
                 rows = slice(start, start + _SCAN_ROWS)
                 np.dot(block.vectors[rows].astype(np.float32), vector, out=out[rows])
             out[~block.present] = np.nan
-            parts.append(out)
         return np.concatenate(parts)

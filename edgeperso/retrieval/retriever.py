@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ _LEXICAL = 0.8
 _BEFORE, _AFTER, _DECAY, _REACH = 0.4, 0.3, 0.6, 3
 _THREAD = 0.2
 _AUTHOR = 0.75
-_TIME = 1.0
+_TIME = 1.5
 _RECENCY = 0.1
 _RECENCY_DAYS = 365.0
 _CLOSED = -2.0
@@ -63,6 +64,8 @@ class Retriever:
             raise EmptyQuestion("The question is empty.")
         if query.limit < 1:
             raise UsageError("The limit must be 1 or more.")
+        # A lone surrogate, as a broken terminal sends it, has no UTF-8 form.
+        query = replace(query, text=query.text.encode("utf-8", "replace").decode("utf-8"))
         self._index.refresh()
         if not len(self._index):
             return []
