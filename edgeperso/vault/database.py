@@ -17,11 +17,10 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlcipher3 import dbapi2
 
@@ -36,20 +35,30 @@ from edgeperso.errors import (
     VaultError,
     VaultExists,
 )
+from edgeperso.vault.database_files import PAGE_BYTES, open_files, refuse_plaintext, remove_database, sync_path
 from edgeperso.vault.key_storage import storage_error
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-__all__ = ["BUSY_TIMEOUT_MS", "Database", "Row", "Values", "refuse_plaintext"]
+__all__ = ["BUSY_TIMEOUT_MS", "Database", "Row", "Values"]
 
 Row = tuple[Any, ...]
+_T = TypeVar("_T")
 Values = Sequence[str | int | float | bytes | None]
 
 BUSY_TIMEOUT_MS: Final = 10_000
 KEY_BYTES: Final = 32
-PAGE_BYTES: Final = 4096
-PLAIN_MAGIC: Final = b"SQLite format 3\x00"
+_SETTINGS: Final = (
+    f"busy_timeout = {BUSY_TIMEOUT_MS}",
+    "temp_store = MEMORY",
+    "foreign_keys = ON",
+    "secure_delete = ON",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 2000",
+)
+# SHA-256 runs in hardware where SHA-512 doesn't, and larger pages cost fewer of either.
+_CIPHER_SETTINGS: Final = ("cipher_hmac_algorithm = HMAC_SHA256", f"cipher_page_size = {PAGE_BYTES}")
 
 _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 18, 26
 # A disk that refuses to be written reports one of these (EDQUOT, EFBIG …) and not SQLITE_FULL.
@@ -74,62 +83,6 @@ def _import_sqlite_utils() -> Any:
 _sqlite_utils = _import_sqlite_utils()
 
 
-class _OpenFiles:
-    """The database files that this process has open, by device and inode.
-
-    POSIX drops all locks that a process has on a file as soon as it closes any descriptor of it. So a database that is
-    open here must not be opened by anything but SQLite: another process would take itself for the last one.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._counts: Counter[tuple[int, int]] = Counter()
-
-    def holds(self, path: Path) -> bool:
-        return self._counts[_identity(path)] > 0
-
-    def add(self, path: Path) -> tuple[int, int]:
-        identity = _identity(path)
-        self._counts[identity] += 1
-        return identity
-
-    def remove(self, identity: tuple[int, int]) -> None:
-        with self.lock:
-            self._counts[identity] -= 1
-
-
-_open_files = _OpenFiles()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_dev, state.st_ino
-
-
-def refuse_plaintext(path: Path) -> None:
-    """Raise if the file at ``path`` is empty, or begins as an unencrypted database does.
-
-    A file that this process has open was looked at when it was opened first.
-
-    Raises:
-        PlaintextRefused: the file is a plain SQLite database.
-        VaultDamaged: the file is empty or shorter than a page.
-        VaultError: the file is missing or can't be read.
-    """
-    with _open_files.lock:
-        try:
-            if _open_files.holds(path):
-                return
-            with path.open("rb") as file:
-                head = file.read(PAGE_BYTES)
-        except OSError:
-            raise VaultDamaged(f"{path.name} is missing or can't be read.") from None
-    if head.startswith(PLAIN_MAGIC):
-        raise PlaintextRefused(f"{path.name} is an unencrypted database.")
-    if len(head) < PAGE_BYTES:
-        raise VaultDamaged(f"{path.name} is cut short.")
-
-
 def _translate(error: dbapi2.Error) -> EdgepersoError:
     """One of our errors for one of SQLite's, by its code alone: the message may hold a person's text."""
     code = getattr(error, "sqlite_errorcode", None) or 0
@@ -149,18 +102,16 @@ def _translate(error: dbapi2.Error) -> EdgepersoError:
     return VaultError(f"The vault's database refused a statement (code {code}).")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    failure: EdgepersoError | None = None
+def _translated(action: Callable[[], _T]) -> _T:
+    """The result of ``action``, or our error for SQLite's. Raised outside the ``except`` block, so that SQLite's own,
+    which may hold text, doesn't ride along as context."""
     try:
-        yield
+        return action()
     except dbapi2.Error as error:
         failure = _translate(error)
     except UnicodeEncodeError:
         failure = DataInvalid("A text holds characters that have no UTF-8 form.", hint="Decode it again.")
-    if failure is not None:
-        # Raised outside the except block: SQLite's message must not ride along as context.
-        raise failure
+    raise failure
 
 
 class Database:
@@ -189,20 +140,17 @@ class Database:
             DiskFull, ReadOnly, VaultError: it can't be made.
         """
         _require_key(key)
+        _touch(path)
         try:
-            path.touch(mode=0o600, exist_ok=False)
-        except FileExistsError:
-            raise VaultExists(f"{path.name} exists already.") from None
-        except OSError as cause:
-            raise storage_error(cause, path) from None
-        with _translated():
-            connection = _connect(path, "rw")
+            connection = _translated(lambda: _connect(path, key, "rw"))
             try:
-                _prepare(connection, key)
-                connection.execute("PRAGMA journal_mode = WAL")
+                _translated(lambda: connection.execute("PRAGMA journal_mode = WAL"))
             finally:
                 connection.close()
-        refuse_plaintext(path)
+            refuse_plaintext(path)
+        except BaseException:
+            remove_database(path)
+            raise
 
     @classmethod
     def open(cls, path: Path, key: bytes, *, readonly: bool = False) -> Database:
@@ -219,58 +167,116 @@ class Database:
             VaultError: SQLite can't open it.
         """
         _require_key(key)
-        with _open_files.lock:
+        with open_files.lock:
             refuse_plaintext(path)
-            identity = _open_files.add(path)
+            identity = open_files.add(path)
         connection = None
         try:
-            with _translated():
-                connection = _connect(path, "ro" if readonly else "rw")
-                _prepare(connection, key)
-                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            connection = _translated(lambda: _connect(path, key, "ro" if readonly else "rw"))
+            _translated(lambda: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
             return cls(connection, path, identity)
         except BaseException:
             if connection is not None:
                 connection.close()
-            _open_files.remove(identity)
+            open_files.remove(identity)
             raise
 
     @property
     def path(self) -> Path:
         return self._path
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is within `transaction`; waits for other threads' to end."""
+        with self._lock:
+            return self._depth > 0
+
     def close(self) -> None:
         """Close the connection; the last one of all processes folds the write-ahead log into the file."""
-        with self._lock, _translated():
-            self._connection.close()
-        _open_files.remove(self._identity)
+        with self._lock:
+            _translated(self._connection.close)
+        open_files.remove(self._identity)
 
     def execute(self, sql: str, values: Values = ()) -> int:
         """Run one statement and return how many rows it changed."""
-        with self._lock, _translated():
-            return int(self._connection.execute(sql, values).rowcount)
+        return self._run(lambda: int(self._connection.execute(sql, values).rowcount))
 
     def executemany(self, sql: str, rows: Iterable[Values]) -> int:
         """Run one statement for each of ``rows`` and return how many rows were changed in all."""
-        with self._lock, _translated():
+
+        def run() -> int:
             before = self._connection.total_changes
             self._connection.executemany(sql, rows)
             return int(self._connection.total_changes - before)
 
+        return self._run(run)
+
     def insert(self, sql: str, values: Values = ()) -> int:
         """Run one insertion and return the new row's id."""
-        with self._lock, _translated():
-            return int(self._connection.execute(sql, values).lastrowid)
+        return self._run(lambda: int(self._connection.execute(sql, values).lastrowid))
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
-        with self._lock, _translated():
+        def run() -> list[Row]:
             rows: list[Row] = self._connection.execute(sql, values).fetchall()
             return rows
 
+        return self._run(run)
+
     def row(self, sql: str, values: Values = ()) -> Row | None:
-        with self._lock, _translated():
-            row: Row | None = self._connection.execute(sql, values).fetchone()
-            return row
+        rows = self.rows(sql, values)
+        return rows[0] if rows else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Only one writer at a time in all processes; a nested block joins the outer transaction, and
+        when it fails only its own changes are taken back."""
+        with self._lock:
+            outermost = self._depth == 0
+            name = f"nested_{self._depth}"
+            self.execute("BEGIN IMMEDIATE" if outermost else f"SAVEPOINT {name}")
+            self._depth += 1
+            try:
+                yield
+                self.execute("COMMIT" if outermost else f"RELEASE {name}")
+            except BaseException:
+                self._take_back(None if outermost else name)
+                raise
+            finally:
+                self._depth -= 1
+
+    def export(self, path: Path, key: bytes) -> None:
+        """Write a copy of all that is stored to a new file, encrypted under ``key`` and durable.
+
+        Raises:
+            VaultExists: there is a file.
+            PlaintextRefused: the key is not one, or the copy came out unencrypted; it was removed.
+            DiskFull, ReadOnly, VaultError: it can't be written; nothing is left of it.
+        """
+        _require_key(key)
+        _touch(path)
+        try:
+            self._run(lambda: self._export(path, key))
+            refuse_plaintext(path)
+            sync_path(path)
+        except BaseException:
+            remove_database(path)
+            raise
+
+    def _export(self, path: Path, key: bytes) -> None:
+        run = self._connection.execute
+        run(f"ATTACH DATABASE ? AS export KEY \"x'{key.hex()}'\"", (str(path),))
+        try:
+            for setting in _CIPHER_SETTINGS:
+                run(f"PRAGMA export.{setting}")
+            # In one transaction: what others store meanwhile is in the copy whole or not at all.
+            run("BEGIN")
+            run("SELECT sqlcipher_export('export')").fetchone()
+            run("COMMIT")
+            run("PRAGMA export.journal_mode = WAL")
+        finally:
+            if self._connection.in_transaction:
+                run("ROLLBACK")
+            run("DETACH DATABASE export")
 
     def check_quickly(self) -> None:
         """Read every page that the database reaches.
@@ -288,49 +294,37 @@ class Database:
             VaultDamaged: one of them doesn't hold.
         """
         self.checkpoint()
-        sound = (
-            not self.rows("PRAGMA cipher_integrity_check")
-            and self.rows("PRAGMA integrity_check(1)") == [("ok",)]
-            and not self.rows("PRAGMA foreign_key_check")
-        )
+        # As the only writer: a page that another process folds in while its MAC is taken would look damaged.
+        with self.transaction():
+            sound = (
+                not self.rows("PRAGMA cipher_integrity_check")
+                and self.rows("PRAGMA integrity_check(1)") == [("ok",)]
+                and not self.rows("PRAGMA foreign_key_check")
+            )
         if not sound:
             raise VaultDamaged("The vault's database fails its checks.")
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table has."""
+        return self._run(lambda: {name: int(self.tables[name].count) for name in self.tables.table_names()})
 
     def checkpoint(self) -> bool:
         """Fold the write-ahead log into the file and empty it; False when another process is in the way."""
         row = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
         return row is not None and row[0] == 0
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing. Only one writer at a time in all processes; a nested block joins the outer transaction, and
-        when it fails only its own changes are taken back."""
+    def _run(self, action: Callable[[], _T]) -> _T:
         with self._lock:
-            outermost = self._depth == 0
-            name = f"nested_{self._depth}"
-            self._run("BEGIN IMMEDIATE" if outermost else f"SAVEPOINT {name}")
-            self._depth += 1
-            try:
-                yield
-                self._run("COMMIT" if outermost else f"RELEASE {name}")
-            except BaseException:
-                self._take_back(None if outermost else name)
-                raise
-            finally:
-                self._depth -= 1
-
-    def _run(self, sql: str) -> None:
-        with _translated():
-            self._connection.execute(sql)
+            return _translated(action)
 
     def _take_back(self, savepoint: str | None) -> None:
         if not self._connection.in_transaction:  # SQLite did it already, as on a full disk
             return
         if savepoint is None:
-            self._run("ROLLBACK")
+            self.execute("ROLLBACK")
         else:
-            self._run(f"ROLLBACK TO {savepoint}")
-            self._run(f"RELEASE {savepoint}")
+            self.execute(f"ROLLBACK TO {savepoint}")
+            self.execute(f"RELEASE {savepoint}")
 
 
 def _require_key(key: bytes) -> None:
@@ -338,17 +332,26 @@ def _require_key(key: bytes) -> None:
         raise PlaintextRefused(f"A database key has {KEY_BYTES} bytes.", hint="Nothing was written.")
 
 
-def _connect(path: Path, mode: str) -> Any:
-    return dbapi2.connect(
+def _touch(path: Path) -> None:
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise VaultExists(f"{path.name} exists already.") from None
+    except OSError as cause:
+        raise storage_error(cause, path) from None
+
+
+def _connect(path: Path, key: bytes, mode: str) -> Any:
+    """A keyed connection. The key goes in before anything else: a file that was made without one is plaintext."""
+    connection = dbapi2.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
-
-
-def _prepare(connection: Any, key: bytes) -> None:
-    connection.execute("PRAGMA cipher_log_level = NONE")
-    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA cipher_log_level = NONE")
+        connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        for setting in (*_CIPHER_SETTINGS, *_SETTINGS):
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

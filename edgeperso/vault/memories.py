@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -13,23 +11,14 @@ import numpy as np
 from edgeperso.errors import DataInvalid, NotFound
 from edgeperso.events import Event, emit
 from edgeperso.times import now_ms
-from edgeperso.types import AddReport, Int64, Kind, Memory, MemoryFilter, Record, Trust
-from edgeperso.vault.database import Database, Row, Values
+from edgeperso.types import AddReport, Int64, Memory, MemoryFilter, Record
+from edgeperso.vault.database import Database, Values
 from edgeperso.vault.derived import drop_derived
+from edgeperso.vault.memory_rows import COLUMNS, MAX_ROWS, digest, flat_rows, insertion, memory
 from edgeperso.vault.meta import bump_generation
 
 __all__ = ["Memories", "conditions"]
 
-_COLUMNS: Final = (
-    "id, text, kind, source, locator, title, author, thread, position, occurred_ms, recorded_ms, scope, trust, "
-    "language, superseded_by, closed_ms"
-)
-_INSERT: Final = (
-    "INSERT OR IGNORE INTO memories (text, kind, source, locator, title, author, thread, position, occurred_ms, "
-    "recorded_ms, scope, trust, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_KINDS: Final = {kind.value: kind for kind in Kind}
-_TRUSTS: Final = {trust.value: trust for trust in Trust}
 _PAGE: Final = 500
 
 
@@ -39,7 +28,7 @@ class Memories:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, records: Iterable[Record], *, batch_size: int = 1000) -> AddReport:
+    def add(self, records: Iterable[Record], *, batch_size: int = 2000) -> AddReport:
         """Store what is new among ``records``, one transaction a batch.
 
         A record is known already when text (apart from white space at its ends and Unicode composition), source,
@@ -56,20 +45,20 @@ class Memories:
             DataInvalid: a text that has no UTF-8 form; its batch is not stored.
             VaultError: as `Database` does; the batches before it are stored.
         """
+        size = min(batch_size, MAX_ROWS)
         source = iter(records)
         ids: list[int] = []
         given = 0
-        while batch := list(islice(source, batch_size)):
+        while batch := list(islice(source, size)):
             given += len(batch)
-            ids += self._add_batch(batch)
+            ids += self._store(flat_rows(batch, now_ms()), len(batch))
         emit(Event.MEMORIES_ADDED, added=len(ids), duplicates=given - len(ids))
         return AddReport(ids=tuple(ids), duplicates=given - len(ids))
 
-    def _add_batch(self, batch: Sequence[Record]) -> Iterable[int]:
-        rows = _rows(batch, now_ms())
+    def _store(self, rows: Values, count: int) -> Iterable[int]:
         with self._database.transaction():
             last = self._last_id()
-            added = self._database.executemany(_INSERT, rows)
+            added = self._database.execute(insertion(count), rows)
             if not added:
                 return ()
             bump_generation(self._database)
@@ -89,8 +78,8 @@ class Memories:
         for start in range(0, len(wanted), _PAGE):
             page = wanted[start : start + _PAGE]
             marks = ",".join("?" * len(page))
-            for row in self._database.rows(f"SELECT {_COLUMNS} FROM memories WHERE id IN ({marks})", page):  # noqa: S608
-                found[row[0]] = _memory(row)
+            for row in self._database.rows(f"SELECT {COLUMNS} FROM memories WHERE id IN ({marks})", page):  # noqa: S608
+                found[row[0]] = memory(row)
         return [found[id_] for id_ in wanted if id_ in found]
 
     def one(self, id_: int) -> Memory:
@@ -99,19 +88,19 @@ class Memories:
         Raises:
             NotFound: there is none.
         """
-        row = self._database.row(f"SELECT {_COLUMNS} FROM memories WHERE id = ?", (id_,))  # noqa: S608
+        row = self._database.row(f"SELECT {COLUMNS} FROM memories WHERE id = ?", (id_,))  # noqa: S608
         if row is None:
             raise NotFound(f"There is no memory {id_}.", hint="See `edgeperso recall`.")
-        return _memory(row)
+        return memory(row)
 
     def scan(self, where: MemoryFilter = MemoryFilter(), *, after_id: int = 0) -> Iterator[Memory]:  # noqa: B008
         """The memories that match, by id, from ``after_id`` (exclusive) on. Memories may be added or forgotten
         meanwhile, by this or another process."""
         clause, values = conditions(where)
-        sql = f"SELECT {_COLUMNS} FROM memories WHERE id > ? AND {clause} ORDER BY id LIMIT {_PAGE}"  # noqa: S608
+        sql = f"SELECT {COLUMNS} FROM memories WHERE id > ? AND {clause} ORDER BY id LIMIT {_PAGE}"  # noqa: S608
         while rows := self._database.rows(sql, (after_id, *values)):
             after_id = rows[-1][0]
-            yield from map(_memory, rows)
+            yield from map(memory, rows)
 
     def ids(self, where: MemoryFilter = MemoryFilter()) -> Int64:  # noqa: B008
         """``int64[n]``: the ids of the memories that match, ascending."""
@@ -127,10 +116,10 @@ class Memories:
     def thread(self, thread: str) -> list[Memory]:
         """The memories of a thread by position, then id; none for the empty name, which is no thread."""
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM memories WHERE thread = ? AND thread <> '' ORDER BY position, id",  # noqa: S608
+            f"SELECT {COLUMNS} FROM memories WHERE thread = ? AND thread <> '' ORDER BY position, id",  # noqa: S608
             (thread,),
         )
-        return [_memory(row) for row in rows]
+        return [memory(row) for row in rows]
 
     def sources(self) -> list[tuple[str, int]]:
         """Every source with how many memories it has, by name."""
@@ -147,9 +136,11 @@ class Memories:
             DataInvalid: another memory of the same origin says just this already.
         """
         with self._database.transaction():
-            memory = self.one(id_)
-            digest = _digest(text, memory.source, memory.locator, memory.thread, memory.author, memory.occurred_ms)
-            twin = self._database.row("SELECT id FROM memories WHERE digest = ? AND id <> ?", (digest, id_))
+            old = self.one(id_)
+            key = digest(text, old.source, old.locator, old.thread, old.author, old.occurred_ms)
+            twin = self._database.row(
+                "SELECT id FROM memories WHERE source = ? AND digest = ? AND id <> ?", (old.source, key, id_)
+            )
             if twin is not None:
                 raise DataInvalid(
                     f"Memory {twin[0]} says the same already.", hint=f"Forget memory {id_} instead of editing it."
@@ -157,7 +148,7 @@ class Memories:
             drop_derived(self._database, [id_])
             self._database.execute(
                 "UPDATE memories SET text = ?, digest = ?, language = '', revision = ? WHERE id = ?",
-                (text, digest, bump_generation(self._database), id_),
+                (text, key, bump_generation(self._database), id_),
             )
         emit(Event.MEMORY_EDITED, id=id_)
         return self.one(id_)
@@ -220,57 +211,3 @@ def conditions(where: MemoryFilter) -> tuple[str, list[str | int]]:
     if not where.include_closed:
         clauses.append("closed_ms IS NULL")
     return " AND ".join(clauses) or "1", values
-
-
-def _rows(batch: Sequence[Record], recorded_ms: int) -> list[Values]:
-    return [
-        (
-            record.text,
-            record.kind.value,
-            record.source,
-            record.locator,
-            record.title,
-            record.author,
-            record.thread,
-            record.position,
-            record.occurred_ms,
-            recorded_ms,
-            record.scope,
-            record.trust.value,
-            _digest(record.text, record.source, record.locator, record.thread, record.author, record.occurred_ms),
-        )
-        for record in batch
-    ]
-
-
-def _digest(text: str, source: str, locator: str, thread: str, author: str, occurred_ms: int | None) -> bytes:
-    text = text.strip()
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    whole = "\x1f".join((text, source, locator, thread, author, str(occurred_ms)))
-    return blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _memory(row: Row) -> Memory:
-    id_, text, kind, source, locator, title, author, thread, position, occurred_ms, recorded_ms, scope, trust, *rest = (
-        row
-    )
-    language, superseded_by, closed_ms = rest
-    return Memory(
-        id_,
-        text,
-        _KINDS[kind],
-        source,
-        locator,
-        title,
-        author,
-        thread,
-        position,
-        occurred_ms,
-        recorded_ms,
-        scope,
-        _TRUSTS[trust],
-        language,
-        superseded_by,
-        closed_ms,
-    )

@@ -29,13 +29,13 @@ _FIRST: Final = (
         recorded_ms INTEGER NOT NULL,
         scope TEXT NOT NULL,
         trust TEXT NOT NULL,
-        digest BLOB NOT NULL UNIQUE,
+        digest BLOB NOT NULL,
         language TEXT NOT NULL DEFAULT '',
         revision INTEGER NOT NULL DEFAULT 0,
         superseded_by INTEGER REFERENCES memories (id),
         closed_ms INTEGER
     ) STRICT""",
-    "CREATE INDEX memories_source ON memories (source)",
+    "CREATE UNIQUE INDEX memories_origin ON memories (source, digest)",
     "CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> ''",
     "CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL",
     """CREATE TABLE spaces (

@@ -16,7 +16,8 @@ from edgeperso.errors import VaultDamaged, VaultExists
 from edgeperso.events import Event, emit
 from edgeperso.vault.conversations import Conversations
 from edgeperso.vault.credentials import Credential
-from edgeperso.vault.database import Database, refuse_plaintext
+from edgeperso.vault.database import Database
+from edgeperso.vault.database_files import refuse_plaintext
 from edgeperso.vault.facts import Facts
 from edgeperso.vault.guard import HomeLock, private_folder, prove_log, publish, sweep
 from edgeperso.vault.header import Header
@@ -31,7 +32,7 @@ from edgeperso.vault.profile import Profile
 from edgeperso.vault.segments import Segments
 from edgeperso.vault.vectors import Vectors
 
-__all__ = ["DATABASE_NAME", "Vault", "database_master", "move_in", "refuse_taken"]
+__all__ = ["DATABASE_NAME", "Vault", "database_master", "move_in", "refuse_taken", "tidy"]
 
 DATABASE_NAME: Final = "vault.db"
 
@@ -105,7 +106,7 @@ class Vault:
             lock = HomeLock(home)
             try:
                 if lock.try_alone():
-                    _tidy(home, header, master)
+                    tidy(home, header, master)
                 lock.share()
                 if Header.load(home).generation != header.generation:  # the keys were changed meanwhile
                     lock.release()
@@ -212,7 +213,7 @@ def _opens(home: Path, master: MasterKey) -> bool:
     return True
 
 
-def _tidy(home: Path, header: Header, master: MasterKey) -> None:
+def tidy(home: Path, header: Header, master: MasterKey) -> None:
     """Clear what a crash may have left, while nobody else is in the home."""
     sweep(home)
     path = home / DATABASE_NAME
