@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -134,6 +135,13 @@ def test_a_cut_key_file_is_invalid(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(KeyFileInvalid):
         KeyFile(path).secret(VAULT_ID)
+
+
+def test_a_whole_key_file_of_a_later_form_says_so(tmp_path: Path) -> None:
+    check = hashlib.sha256(b"edgeperso key file v2 " + bytes(32)).hexdigest()[:16]
+    (tmp_path / "k").write_text(f"edgeperso-key-file 2 {bytes(32).hex()} {check}\n")
+    with pytest.raises(KeyFileInvalid, match="newer"):
+        KeyFile(tmp_path / "k").secret(VAULT_ID)
 
 
 def test_things_that_are_no_key_file(tmp_path: Path) -> None:

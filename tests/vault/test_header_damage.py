@@ -158,6 +158,11 @@ def test_every_cut_is_damage() -> None:
             Header.from_bytes(data[:length])
 
 
+def test_an_oversized_header_is_not_even_parsed() -> None:
+    with pytest.raises(HeaderDamaged, match="too large"):
+        Header.from_bytes(resealed(json.loads(FROZEN_TEXT) | {"comment": "x" * 70_000}))
+
+
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_damage(data: bytes) -> None:
     with pytest.raises(HeaderDamaged):

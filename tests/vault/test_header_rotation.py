@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,6 +193,8 @@ def test_a_kill_at_any_write_leaves_the_old_or_the_new_state(tmp_path: Path, nam
         died = _killed_at(step, lambda header=header, old=old: change(header, old))  # type: ignore[misc]
         found = load(home)
         changed = found.to_bytes() != before
+        if (home / "header.json").read_bytes() != (home / "header.backup.json").read_bytes():
+            assert changed, "the primary has to be written first"
         master = found.unlock(NEW if changed and name in {"finish", "passphrase"} else OLD)
         assert master.matches(new if new is not None and changed and name == "finish" else old)
         _check_pending(found, master, rotating=(name == "begin") == changed and name in {"begin", "finish", "abort"})
@@ -214,6 +217,31 @@ def _check_clean_after_next_change(home: Path, master: MasterKey) -> None:
     assert load(home).condition is Condition.WHOLE
     load(home).new_recovery(master)
     assert {path.name for path in home.iterdir()} == {"header.json", "header.backup.json", ".header.lock"}
+
+
+def test_data_reaches_the_disk_before_its_name_and_each_name_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header, old, _ = create(tmp_path)
+    trace: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def traced_fsync(descriptor: int) -> None:
+        trace.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        fsync(descriptor)
+
+    def traced_replace(source: Path, target: Path) -> None:
+        trace.append(f"rename {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "replace", traced_replace)
+    header.new_recovery(old)
+    assert trace == [
+        *("sync file", "sync file"),
+        *("rename header.json", "sync folder"),
+        *("rename header.backup.json", "sync folder"),
+    ]
 
 
 def test_a_kill_while_creating_leaves_a_whole_vault_or_none(tmp_path: Path) -> None:

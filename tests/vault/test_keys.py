@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeperso.errors import UsageError, WrongKey
+from edgeperso.errors import UnlockError, UsageError, WrongKey
 from edgeperso.vault import keys
 from edgeperso.vault.keys import Argon2Cost, MasterKey, Purpose
 
@@ -114,6 +114,19 @@ def test_a_cost_below_the_standard_has_to_be_asked_for(memory_kib: int, iteratio
 def test_no_cost_is_out_of_bounds(memory_kib: int, iterations: int, lanes: int) -> None:
     with pytest.raises(UsageError):
         Argon2Cost(memory_kib, iterations, lanes, below_standard=True)
+
+
+def test_too_little_memory_for_argon2_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Starving:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def derive(self, _: bytes) -> bytes:
+            raise MemoryError
+
+    monkeypatch.setattr(keys, "Argon2id", Starving)
+    with pytest.raises(UnlockError, match="64 MiB"):
+        keys.stretch_passphrase(b"secret", bytes(16), Argon2Cost())
 
 
 def test_the_standard_cost_is_what_was_promised() -> None:
