@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,10 @@ from edgeperso.cli.typed import WordsArgument, confirm, text_from
 from edgeperso.errors import NotFound, UsageError
 from edgeperso.types import Kind, MemoryFilter
 
-__all__ = ["app", "profile"]
+if TYPE_CHECKING:
+    from edgeperso.vault.erasure import ErasurePlan
+
+__all__ = ["app", "profile", "show_plan"]
 
 app = typer.Typer()
 profile = family("What is true of the person in general: name, pronouns, language…")
@@ -120,11 +123,10 @@ def forget(
     run.out.answer(f"Forgotten: {receipt.memories:,} memories. Backups written before still hold them.")
 
 
-def show_plan(run: Run, plan: object) -> None:
-    """The plan's counts, on stderr: it is a question, not the answer."""
-    for name, value in asdict(plan).items():  # type: ignore[call-overload]
-        if isinstance(value, int):
-            run.out.note(f"{name.replace('_', ' ')}: {value:,}", "yellow")
+def show_plan(run: Run, plan: ErasurePlan) -> None:
+    """What would go, on stderr: it is a question, not the answer."""
+    counts = {"memories": plan.memories, **{name: value for name, value in asdict(plan).items() if type(value) is int}}
+    run.out.note(", ".join(f"{count:,} {name}" for name, count in counts.items()) + " would go", "yellow")
 
 
 @verb(app, "export")

@@ -1,0 +1,80 @@
+"""``edgeperso eval …``: how well it finds and answers, measured over the very parts that answer."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeperso.cli.frame import Run, family, verb
+
+__all__ = ["app", "figures_object"]
+
+app = family("Measure how well it finds and answers.")
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_EMBEDDER = Annotated[str, typer.Option("--embedder", metavar="NAME", help="An embedder's name or folder.")]
+
+
+@verb(app, "locomo", place=False, unlocks=False)
+def locomo(
+    run: Run,
+    data: Annotated[Path, typer.Option("--data", show_default=False, metavar="FILE", help="LoCoMo's JSON file.")],
+    embedder: _EMBEDDER = "minilm-int8",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, show_default=False, help="Only the first so many conversations.")
+    ] = None,
+) -> None:
+    """Evidence recall at 5, 10, 25 and 50 on LoCoMo's long conversations."""
+    from edgeperso.embedding import load_embedder
+    from edgeperso.evals.locomo import run_locomo
+
+    finder = load_embedder(run.catalogue, embedder)
+    with run.progress as progress:
+        report = run_locomo(data, finder, limit=limit, progress=progress)
+    run.out.result(figures_object(report.figures, n=report.questions, seed=0, models={"embedder": finder.id}))
+    by_name = {"all": report.recall} | {f"category {number}": recall for number, recall in report.by_category.items()}
+    run.out.rows(
+        [("", *(f"recall@{k}" for k in report.recall))]
+        + [(name, *(f"{value:.3f}" for value in recall.values())) for name, recall in by_name.items()]
+    )
+    run.out.answer(f"{report.questions} questions in {report.conversations} conversations")
+
+
+def figures_object(figures: dict[str, float], *, n: int, seed: int, models: dict[str, str]) -> dict[str, object]:
+    """What every measurement prints with ``--json``: ``figures``, and what they were measured on."""
+    return {
+        "figures": figures,
+        "n": n,
+        "seed": seed,
+        "commit": _commit(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpu": _cpu_name(),
+            "cpus": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "models": models,
+    }
+
+
+def _cpu_name() -> str:
+    from edgeperso.engine.machine import cpu_name
+
+    return cpu_name()
+
+
+def _commit() -> str:
+    """The checkout's commit, or nothing where the package was installed without one."""
+    git = shutil.which("git")
+    if git is None or not (_PACKAGE.parent / ".git").exists():
+        return ""
+    found = subprocess.run(  # noqa: S603 - the path comes from PATH, the words are ours
+        [git, "-C", str(_PACKAGE.parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
