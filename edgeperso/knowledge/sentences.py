@@ -1,0 +1,42 @@
+"""Text to the sentences in which a person may state something, without what they quote or ask."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["clause_around", "clause_before", "sentences"]
+
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|^>.*$", re.MULTILINE)
+_END = re.compile(
+    r"(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bSt)(?<!\bProf)(?<!\bNo)(?<!\b[A-Z])([.!?])+[\s)*_]+|\n\s*\n|\n(?=\s*[-*•#\d])"
+)
+_SPACE = re.compile(r"\s+")
+_CLAUSE = re.compile(r"[,;:()–—]|\b(?:and|but|so|then)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"^[\s*_#>•-]+|[*_`]+")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences in order; questions and empty ones are kept as ``""``, so that places stay right."""
+    found = []
+    start = 0
+    plain = _QUOTED.sub(" ″ ", text)
+    for end in [*(match.end() for match in _END.finditer(plain)), len(plain)]:
+        sentence = _SPACE.sub(" ", _MARKUP.sub("", plain[start:end])).strip()
+        start = end
+        if sentence:
+            found.append("" if sentence.rstrip(" )").endswith("?") else sentence)
+    return found
+
+
+def clause_before(sentence: str, position: int) -> str:
+    """The words of the clause that lead up to ``position``."""
+    start = 0
+    for match in _CLAUSE.finditer(sentence, 0, position):
+        start = match.end()
+    return sentence[start:position]
+
+
+def clause_around(sentence: str, start: int, end: int) -> str:
+    """The clause that holds what lies from ``start`` to ``end``."""
+    following = _CLAUSE.search(sentence, end)
+    return clause_before(sentence, start) + sentence[start : following.start() if following else len(sentence)]
