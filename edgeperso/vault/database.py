@@ -35,7 +35,14 @@ from edgeperso.errors import (
     VaultError,
     VaultExists,
 )
-from edgeperso.vault.database_files import PAGE_BYTES, open_files, refuse_plaintext, remove_database, sync_path
+from edgeperso.vault.database_files import (
+    PAGE_BYTES,
+    open_files,
+    refuse_plaintext,
+    refused_write,
+    remove_database,
+    sync_path,
+)
 from edgeperso.vault.key_storage import storage_error
 
 if TYPE_CHECKING:
@@ -60,7 +67,18 @@ _SETTINGS: Final = (
 # SHA-256 runs in hardware where SHA-512 doesn't, and larger pages cost fewer of either.
 _CIPHER_SETTINGS: Final = ("cipher_hmac_algorithm = HMAC_SHA256", f"cipher_page_size = {PAGE_BYTES}")
 
-_BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 18, 26
+_ERROR, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _NOTADB = (
+    1,
+    5,
+    6,
+    8,
+    10,
+    11,
+    13,
+    14,
+    18,
+    26,
+)
 # A disk that refuses to be written reports one of these (EDQUOT, EFBIG …) and not SQLITE_FULL.
 _IOERR_WRITES: Final = {778, 1034, 1290, 1546, 4874}
 
@@ -83,9 +101,13 @@ def _import_sqlite_utils() -> Any:
 _sqlite_utils = _import_sqlite_utils()
 
 
-def _translate(error: dbapi2.Error) -> EdgepersoError:
+def _translate(error: dbapi2.Error, folder: Path) -> EdgepersoError:
     """One of our errors for one of SQLite's, by its code alone: the message may hold a person's text."""
     code = getattr(error, "sqlite_errorcode", None) or 0
+    if code in (_ERROR, _IOERR):  # SQLCipher reports a refused write so, too
+        refused = refused_write(folder)
+        if refused is not None:
+            return refused
     family = code & 0xFF
     if family in (_BUSY, _LOCKED):
         return VaultBusy("Another process keeps the vault locked.")
@@ -102,13 +124,13 @@ def _translate(error: dbapi2.Error) -> EdgepersoError:
     return VaultError(f"The vault's database refused a statement (code {code}).")
 
 
-def _translated(action: Callable[[], _T]) -> _T:
+def _translated(action: Callable[[], _T], folder: Path) -> _T:
     """The result of ``action``, or our error for SQLite's. Raised outside the ``except`` block, so that SQLite's own,
     which may hold text, doesn't ride along as context."""
     try:
         return action()
     except dbapi2.Error as error:
-        failure = _translate(error)
+        failure = _translate(error, folder)
     except UnicodeEncodeError:
         failure = DataInvalid("A text holds characters that have no UTF-8 form.", hint="Decode it again.")
     raise failure
@@ -142,9 +164,9 @@ class Database:
         _require_key(key)
         _touch(path)
         try:
-            connection = _translated(lambda: _connect(path, key, "rw"))
+            connection = _translated(lambda: _connect(path, key, "rw"), path.parent)
             try:
-                _translated(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+                _translated(lambda: connection.execute("PRAGMA journal_mode = WAL"), path.parent)
             finally:
                 connection.close()
             refuse_plaintext(path)
@@ -172,8 +194,8 @@ class Database:
             identity = open_files.add(path)
         connection = None
         try:
-            connection = _translated(lambda: _connect(path, key, "ro" if readonly else "rw"))
-            _translated(lambda: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
+            connection = _translated(lambda: _connect(path, key, "ro" if readonly else "rw"), path.parent)
+            _translated(lambda: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone(), path.parent)
             return cls(connection, path, identity)
         except BaseException:
             if connection is not None:
@@ -194,7 +216,7 @@ class Database:
     def close(self) -> None:
         """Close the connection; the last one of all processes folds the write-ahead log into the file."""
         with self._lock:
-            _translated(self._connection.close)
+            _translated(self._connection.close, self._path.parent)
         open_files.remove(self._identity)
 
     def execute(self, sql: str, values: Values = ()) -> int:
@@ -315,7 +337,7 @@ class Database:
 
     def _run(self, action: Callable[[], _T]) -> _T:
         with self._lock:
-            return _translated(action)
+            return _translated(action, self._path.parent)
 
     def _take_back(self, savepoint: str | None) -> None:
         if not self._connection.in_transaction:  # SQLite did it already, as on a full disk

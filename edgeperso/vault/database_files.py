@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from edgeperso.errors import PlaintextRefused, VaultDamaged
+from edgeperso.errors import PlaintextRefused, VaultDamaged, VaultError
 from edgeperso.vault.key_storage import storage_error
 
-__all__ = ["PAGE_BYTES", "open_files", "refuse_plaintext", "remove_database", "sync_path"]
+__all__ = ["PAGE_BYTES", "open_files", "refuse_plaintext", "refused_write", "remove_database", "sync_path"]
 
 PAGE_BYTES: Final = 8192
+_PROBE_BYTES: Final = 1 << 20
 PLAIN_MAGIC: Final = b"SQLite format 3\x00"
 
 
@@ -71,6 +73,17 @@ def refuse_plaintext(path: Path) -> None:
         raise PlaintextRefused(f"{path.name} is an unencrypted database.")
     if len(head) < PAGE_BYTES:
         raise VaultDamaged(f"{path.name} is cut short.")
+
+
+def refused_write(folder: Path) -> VaultError | None:
+    """Why a small file can't be written in ``folder`` now (`DiskFull`, `ReadOnly`), or None when it can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+    except OSError as cause:
+        return storage_error(cause, folder)
+    return None
 
 
 def sync_path(path: Path) -> None:

@@ -72,6 +72,15 @@ class Facts:
                 raise NotFound(f"There is no fact {id_} or no fact {by}.")
             self._database.execute("UPDATE facts SET valid_to_ms = ?, closed_by = ? WHERE id = ?", (at_ms, by, id_))
 
+    def reopen(self, id_: int) -> None:
+        """Make a closed fact current again; nothing happens when it is.
+
+        Raises:
+            NotFound: there is no such fact.
+        """
+        if not self._database.execute("UPDATE facts SET valid_to_ms = NULL, closed_by = NULL WHERE id = ?", (id_,)):
+            raise NotFound(f"There is no fact {id_}.")
+
     def clear(self) -> None:
         """Delete all facts: they can be derived again from the memories."""
         with self._database.transaction():

@@ -14,6 +14,7 @@ from edgeperso.times import now_ms
 from edgeperso.types import AddReport, Int64, Memory, MemoryFilter, Record
 from edgeperso.vault.database import Database, Values
 from edgeperso.vault.derived import drop_derived
+from edgeperso.vault.language import language_of
 from edgeperso.vault.memory_rows import COLUMNS, MAX_ROWS, digest, flat_rows, insertion, memory
 from edgeperso.vault.meta import bump_generation
 
@@ -152,6 +153,21 @@ class Memories:
             )
         emit(Event.MEMORY_EDITED, id=id_)
         return self.one(id_)
+
+    def name_languages(self, *, batch_size: int = 1000) -> int:
+        """Tell the language of the memories that have none yet, and return how many those were.
+
+        `add` leaves it out: it would take several times as long. Call this before the texts are indexed.
+        """
+        done = 0
+        while rows := self._database.rows(
+            "SELECT id, text, revision FROM memories WHERE language = '' ORDER BY id LIMIT ?", (batch_size,)
+        ):
+            named = [(language_of(text), id_, revision) for id_, text, revision in rows]
+            with self._database.transaction():
+                self._database.executemany("UPDATE memories SET language = ? WHERE id = ? AND revision = ?", named)
+            done += len(named)
+        return done
 
     def supersede(self, id_: int, *, by: int, at_ms: int) -> None:
         """Close a memory: ``by`` says something newer, true from ``at_ms`` on. Nothing is deleted.

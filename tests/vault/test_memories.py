@@ -233,3 +233,19 @@ def test_generation_counts_changes_and_only_those(vault, note) -> None:
     one = vault.generation
     vault.memories.add([note("a")])
     assert start < one == vault.generation
+
+
+def test_languages_are_named_once_and_again_after_an_edit(vault, note) -> None:
+    german, english, short = vault.memories.add(
+        [
+            note("Ich wohne jetzt in Berlin und gehe gern am Fluss spazieren."),
+            note("I live in London now and like to walk along the river."),
+            note("hi"),
+        ]
+    ).ids
+    assert [memory.language for memory in vault.memories.scan()] == ["", "", ""]
+    assert vault.memories.name_languages(batch_size=2) == 3
+    assert [vault.memories.one(id_).language for id_ in (german, english, short)] == ["de", "en", "und"]
+    assert vault.memories.name_languages() == 0
+    assert vault.memories.edit(german, "I have moved to London and miss the river.").language == ""
+    assert vault.memories.name_languages() == 1

@@ -96,6 +96,10 @@ class TestFacts:
             ("Lyon", None, None),
         ]
         assert len(vault.facts.of_memories(ids)) == 3
+        vault.facts.reopen(a.id)
+        assert [fact.value for fact in vault.facts.current("me", "home")] == ["Paris", "Lyon"]
+        with pytest.raises(NotFound):
+            vault.facts.reopen(999)
         vault.facts.clear()
         assert vault.facts.current() == []
 
