@@ -11,7 +11,7 @@ import typer
 from edgeperso.cli.frame import Run, family, verb
 from edgeperso.cli.options import UnlockOptions
 from edgeperso.cli.vaults import refuse_key_inside, show_recovery_key
-from edgeperso.errors import UsageError
+from edgeperso.errors import UnlockError, UsageError
 from edgeperso.times import day_of
 
 if TYPE_CHECKING:
@@ -127,3 +127,43 @@ def recovery(run: Run) -> None:
         text = vault.header.new_recovery(vault.master)
     run.out.result({"recovery_key": text})
     show_recovery_key(run.out, text)
+
+
+@verb(app, "rotate")
+def rotate(run: Run) -> None:
+    """Change the master key: all data is encrypted anew, and what opened the vault opens nothing any more.
+
+    The credential given here keeps opening it, and so does the keyring; any other has to be added again. Nobody may
+    have the vault open meanwhile. If it is interrupted, run it again.
+    """
+    from edgeperso.cli.unlock import choose_new
+    from edgeperso.vault import OsKeyring, RecoveryKey, rotation
+
+    credential = run.credential()
+    kept: list[Credential] = [choose_new(UnlockOptions()) if isinstance(credential, RecoveryKey) else credential]
+    if _keyring_opens(run, credential):
+        kept.append(OsKeyring())
+    run.out.note("Encrypting everything anew: about 20 s for each GB.")
+    rotated = rotation.rotate(run.home, credential, kept)
+    dropped = [one.value.replace("_", "-") for one in rotated.dropped]
+    run.out.result({"recovery_key": rotated.recovery_key, "dropped": dropped, "generation": rotated.generation})
+    run.out.answer("The master key is changed. Backups made before still open with the old credentials.")
+    if dropped:
+        run.out.note(f"No longer accepted: {', '.join(dropped)}. `edgeperso key add` adds them again.", "yellow")
+    show_recovery_key(run.out, rotated.recovery_key)
+
+
+def _keyring_opens(run: Run, credential: Credential) -> bool:
+    """Whether the vault has a keyring credential, besides ``credential``, that works on this machine."""
+    from edgeperso.vault import OsKeyring
+    from edgeperso.vault.credentials import WrapType
+    from edgeperso.vault.header import Header
+
+    header = Header.load(run.home)
+    if isinstance(credential, OsKeyring) or all(one.type is not WrapType.OS_KEYRING for one in header.wraps()):
+        return False
+    try:
+        header.unlock(OsKeyring()).wipe()
+    except UnlockError:
+        return False
+    return True

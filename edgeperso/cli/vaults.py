@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from edgeperso.cli.frame import Run, verb
 from edgeperso.cli.output import Output
-from edgeperso.errors import UsageError
+from edgeperso.errors import SourceNotFound, UsageError
+from edgeperso.times import day_of
 
 __all__ = ["app", "refuse_key_inside", "show_recovery_key"]
 
@@ -31,6 +34,40 @@ def init(run: Run) -> None:
     run.out.result({"home": str(run.home), "vault_id": vault_id, "recovery_key": recovery_key})
     run.out.answer(f"Vault made in {run.home}.")
     show_recovery_key(run.out, recovery_key)
+
+
+@verb(app, "backup")
+def backup(
+    run: Run,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A file that doesn't exist yet.")],
+) -> None:
+    """Write the whole vault to one encrypted file; other processes may go on working."""
+    from edgeperso.vault import backup
+
+    with run.vault() as vault:
+        report = backup.write(vault, path)
+    run.out.result({"path": str(path), **asdict(report)})
+    run.out.answer(f"{report.memories:,} memories, {report.database_bytes / 1e6:.1f} MB, in {path}.")
+
+
+@verb(app, "restore")
+def restore(
+    run: Run,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `edgeperso backup` wrote.")],
+) -> None:
+    """Make a vault out of a backup, in a home that has none; it opens as it did when the backup was written."""
+    from edgeperso.cli.unlock import choose_stored
+    from edgeperso.vault import backup
+    from edgeperso.vault.credentials import WrapType
+    from edgeperso.vault.vault import refuse_taken
+
+    refuse_taken(run.home)  # before anything is asked
+    if not path.is_file():
+        raise SourceNotFound(f"There is no file {path}.")
+    credential = choose_stored(run.unlock, (WrapType.PASSPHRASE, WrapType.KEY_FILE))
+    report = backup.restore(path, run.home, credential)
+    run.out.result({"home": str(run.home), **asdict(report)})
+    run.out.answer(f"{report.memories:,} memories restored into {run.home}, as of {day_of(report.at_ms)}.")
 
 
 def show_recovery_key(out: Output, recovery_key: str) -> None:

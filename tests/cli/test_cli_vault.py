@@ -118,6 +118,47 @@ def test_a_new_key_file_needs_its_place(cli, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_a_backup_comes_back_elsewhere_and_overwrites_nothing(cli, tmp_path: Path) -> None:
+    home, key, file = tmp_path / "home", tmp_path / "me.key", tmp_path / "me.backup"
+    cli("init", "--home", home, "--key-file", key)
+    by_key = ("--home", home, "--key-file", key)
+    cli("profile", "set", "name", "Ines", *by_key)
+    assert cli("backup", file, *by_key, "--json").json["memories"] == 0
+    assert cli("backup", file, *by_key).code == 4
+    there = ("--home", tmp_path / "there", "--key-file", key)
+    assert cli("restore", file, *there).code == 0
+    assert cli("profile", "show", *there, "--json").json == {"name": "Ines"}
+    assert cli("restore", file, *there, "--json").error["code"] == "vault_exists"
+    file.write_bytes(file.read_bytes()[:-5])
+    torn = cli("restore", file, "--home", tmp_path / "else", "--key-file", key, "--json")
+    assert (torn.code, torn.error["code"]) == (4, "backup_invalid")
+    missing = cli("restore", tmp_path / "none", "--home", tmp_path / "else", "--key-file", key, "--json")
+    assert missing.error["code"] == "source_not_found"
+
+
+def test_rotation_keeps_the_credential_given_and_says_what_it_dropped(cli, tmp_path: Path, typed: list[str]) -> None:
+    home, key = tmp_path / "home", tmp_path / "me.key"
+    old = cli("init", "--home", home, "--key-file", key, "--json").json["recovery_key"]
+    by_key = ("--home", home, "--key-file", key)
+    cli("profile", "set", "name", "Ines", *by_key)
+    typed += ["some more words"] * 2
+    cli("key", "passphrase", *by_key)
+    rotated = cli("key", "rotate", *by_key, "--json").json
+    assert rotated["dropped"] == ["passphrase"]
+    assert cli("profile", "show", *by_key, "--json").json == {"name": "Ines"}
+    typed += [old, rotated["recovery_key"]]
+    assert cli("profile", "show", "--home", home, "--recovery").code == 3
+    assert cli("profile", "show", "--home", home, "--recovery").code == 0
+
+
+def test_rotation_with_the_recovery_key_asks_for_a_new_passphrase(cli, tmp_path: Path, typed: list[str]) -> None:
+    home, key = tmp_path / "home", tmp_path / "me.key"
+    recovery = cli("init", "--home", home, "--key-file", key, "--json").json["recovery_key"]
+    typed += [recovery, "brand new words", "brand new words", "brand new words"]
+    assert cli("key", "rotate", "--home", home, "--recovery", "--json").json["dropped"] == ["key-file"]
+    assert cli("profile", "show", "--home", home).code == 0
+
+
 def test_the_doctor_finds_what_is_amiss(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
     monkeypatch.setenv("EDGEPERSO_MODELS", str(models_dir))
     home, key = tmp_path / "home", tmp_path / "me.key"
