@@ -12,7 +12,7 @@ from charset_normalizer import from_bytes
 from edgeperso.importers.report import Reason
 from edgeperso.importers.source import FileRejected, SourceFile
 
-__all__ = ["MAX_LINE_CHARS", "decode_loosely", "encoding_of", "looks_binary", "text_lines"]
+__all__ = ["MAX_LINE_CHARS", "decode_loosely", "encoding_of", "looks_binary", "refuse_binary", "text_lines"]
 
 MAX_LINE_CHARS: Final = 65_536
 """A longer line is handed on in parts, cut between words where there is a space."""
@@ -45,6 +45,15 @@ def looks_binary(head: bytes) -> bool:
     return len(head) > 0 and (len(head) - len(head.translate(None, _CONTROLS))) / len(head) > 0.02
 
 
+def refuse_binary(file: SourceFile) -> None:
+    """
+    Raises:
+        FileRejected: the first bytes are no text.
+    """
+    if looks_binary(file.head):
+        raise FileRejected(Reason.BINARY)
+
+
 def encoding_of(file: SourceFile, check: Callable[[], None]) -> str:
     """The codec to read ``file`` with: a byte-order mark's, UTF-8 if it is valid or nearly so, else a guess.
 
@@ -53,8 +62,6 @@ def encoding_of(file: SourceFile, check: Callable[[], None]) -> str:
     Raises:
         FileRejected: binary, or no encoding fits.
     """
-    if looks_binary(file.head):
-        raise FileRejected(Reason.BINARY)
     for mark, codec in _BOMS:
         if file.head.startswith(mark):
             return codec

@@ -10,7 +10,7 @@ from typing import Final
 
 from edgeperso.importers.clean import clean, one_line
 from edgeperso.importers.dates import When, date_only, entry_date, leading_date, moment_ms, path_date
-from edgeperso.importers.decode import encoding_of, text_lines
+from edgeperso.importers.decode import encoding_of, refuse_binary, text_lines
 from edgeperso.importers.source import Context, SourceFile
 from edgeperso.importers.split import pack
 from edgeperso.types import Kind, Record
@@ -54,7 +54,10 @@ class DocumentImporter:
     version = 1
 
     def accepts(self, file: SourceFile) -> bool:
-        return file.suffix in SUFFIXES
+        if file.suffix not in SUFFIXES:
+            return False
+        refuse_binary(file)
+        return True
 
     def read(self, file: SourceFile, context: Context) -> Iterator[Record]:
         encoding = encoding_of(file, context.check)

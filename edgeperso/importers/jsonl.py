@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgeperso.importers.clean import clean, one_line
 from edgeperso.importers.dates import moment_ms
-from edgeperso.importers.decode import looks_binary
+from edgeperso.importers.decode import refuse_binary
 from edgeperso.importers.report import Reason
-from edgeperso.importers.source import Context, FileRejected, SourceFile
+from edgeperso.importers.source import Context, SourceFile
 from edgeperso.importers.split import split_text
 from edgeperso.types import Kind, Record, Trust
 
@@ -67,11 +67,12 @@ class JsonlImporter:
     version = 1
 
     def accepts(self, file: SourceFile) -> bool:
-        return file.suffix in {".jsonl", ".ndjson"}
+        if file.suffix not in {".jsonl", ".ndjson"}:
+            return False
+        refuse_binary(file)
+        return True
 
     def read(self, file: SourceFile, context: Context) -> Iterator[Record]:
-        if looks_binary(file.head):
-            raise FileRejected(Reason.BINARY)
         position = 0
         for number, line in _lines(file, context):
             try:

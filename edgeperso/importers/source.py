@@ -105,7 +105,11 @@ class Importer(Protocol):
     def version(self) -> int: ...
 
     def accepts(self, file: SourceFile) -> bool:
-        """Whether the file is of this format, by its name and first bytes."""
+        """Whether the file is of this format, by its name and first bytes.
+
+        Raises:
+            FileRejected: it claims to be, and its first bytes show already that it can't be read.
+        """
         ...
 
     def read(self, file: SourceFile, context: Context) -> Iterator[Record]:

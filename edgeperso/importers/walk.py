@@ -73,7 +73,7 @@ def _classify(entry: os.DirEntry[str], parts: tuple[str, ...], root: str, own_va
     try:
         if entry.is_symlink():
             target = os.path.realpath(entry.path)
-            inside = os.path.lexists(target) and os.path.commonpath([root, target]) == root
+            inside = Path(target).exists() and os.path.commonpath([root, target]) == root
             return Found(path, source, 0, Reason.SYMLINK_INSIDE if inside else Reason.SYMLINK_OUTSIDE)
         if entry.name.startswith("."):
             return Found(path, source, 0, Reason.HIDDEN)
