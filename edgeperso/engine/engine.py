@@ -50,7 +50,7 @@ class Engine:
         Args:
             path: the model file.
             n_ctx: tokens of context, at most what the model was trained on.
-            n_threads: None takes the machine's physical cores.
+            n_threads: None takes the machine's physical cores, one less while a small model writes.
             n_gpu_layers: layers on the GPU; None takes all where llama.cpp was built for one, -1 is all.
 
         Raises:

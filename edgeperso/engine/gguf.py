@@ -38,6 +38,7 @@ _BLOCKS = {  # ggml tensor type: (elements in a block, bytes of a block)
 }  # fmt: skip
 _COUNTS = ("block_count", "context_length", "embedding_length", "attention.head_count", "feed_forward_length")
 _MAX_COUNT = 1 << 24
+_TOKENS = "tokenizer.ggml.tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,11 @@ class _Reader:
                 self._corrupt("says the same thing twice")
             kind = self._number("<I")
             if kind == _ARRAY:
-                lengths[key] = self._skip_array()
+                lengths[key] = self._skip_array(unique=key == _TOKENS)
             else:
                 metadata[key] = self._value(kind)
         self._check_metadata(metadata)
+        self._check_vocabulary(lengths)
         self._check_tensors(tensors, metadata)
         return GgufHeader(version, metadata, lengths, tensors)
 
@@ -113,19 +115,34 @@ class _Reader:
         value: Scalar = self._unpack(_SCALARS[kind])
         return value
 
-    def _skip_array(self) -> int:
+    def _skip_array(self, *, unique: bool) -> int:
         kind = self._number("<I")
         length = self._number("<Q")
         if kind == _STRING:
             if length > (len(self._data) - self._at) // 8:
                 self._corrupt("is cut off")
+            seen: set[bytes] = set()
             for _ in range(length):
-                self._advance(self._number("<Q"))
+                size = self._number("<Q")
+                start = self._at
+                self._advance(size)
+                if unique:
+                    # llama.cpp reads up to a zero byte, names what is empty by its place, and aborts on a repetition.
+                    seen.add(self._data[start : self._at].partition(b"\0")[0] or b"\0%d" % len(seen))
+            if unique and len(seen) < length:
+                self._corrupt("has the same token twice")
         elif kind in _SCALARS:
             self._advance(length * struct.calcsize(_SCALARS[kind]))
         else:
             self._corrupt(f"has an array of unknown type {kind}")
         return length
+
+    def _check_vocabulary(self, lengths: Mapping[str, int]) -> None:
+        """llama.cpp reads these side by side, by the first one's length."""
+        tokens = lengths.get(_TOKENS)
+        beside = [lengths.get(f"tokenizer.ggml.{name}", tokens) for name in ("scores", "token_type")]
+        if any(length != tokens for length in beside):
+            self._corrupt("has a vocabulary of two lengths")
 
     def _check_metadata(self, metadata: Mapping[str, Scalar]) -> None:
         """The numbers that llama.cpp divides and allocates by."""

@@ -7,6 +7,7 @@ that the grammar forbids), so each is ruled out here before the call.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# When llama.cpp aborts it would let a debugger print the process's stack, with what lies there, to stderr.
+os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
 from llama_cpp import llama_cpp as ffi
 
 from edgeperso.engine.gguf import check_model_file
@@ -30,6 +35,7 @@ N_SEQUENCES = 17
 
 _load_errors: deque[str] = deque(maxlen=20)
 _ERROR_LEVEL = 3
+_LARGE_MODEL = 1_000_000_000
 
 
 @ffi.llama_log_callback  # type: ignore[untyped-decorator,unused-ignore]
@@ -58,7 +64,7 @@ class NativeModel:
         self.header = check_model_file(path)
         self._open_model(path, n_gpu_layers)
         try:
-            self._open_context(n_ctx, n_threads or physical_cores())
+            self._open_context(n_ctx, n_threads)
         except BaseException:
             self.close()
             raise
@@ -85,13 +91,14 @@ class NativeModel:
             self.close()
             raise ModelUnsupported(f"{path.name} can't generate text.", hint="Use a text model in GGUF.")
 
-    def _open_context(self, n_ctx: int, n_threads: int) -> None:
-        if n_ctx < 1 or n_threads < 1:
+    def _open_context(self, n_ctx: int, n_threads: int | None) -> None:
+        if n_ctx < 1 or (n_threads is not None and n_threads < 1):
             raise UsageError("n_ctx and n_threads must be 1 or more.")
         params = ffi.llama_context_default_params()
         params.n_ctx = min(n_ctx, self.n_ctx_train) if self.n_ctx_train > 0 else n_ctx
         params.n_batch = params.n_ubatch = N_BATCH
-        params.n_threads = params.n_threads_batch = n_threads
+        params.n_threads = n_threads or _decode_threads(self.n_params)
+        params.n_threads_batch = n_threads or physical_cores()
         params.n_seq_max = N_SEQUENCES
         params.n_outputs_max_per_seq = 0
         params.kv_unified = True
@@ -284,6 +291,14 @@ class NativeModel:
     def sample(self, sampler: Any) -> int:
         """The next token by a sampler chain, from the last call's logits; the chain takes note of it."""
         return int(ffi.llama_sampler_sample(sampler, self._context, -1))
+
+
+def _decode_threads(n_params: int) -> int:
+    """Threads for one token at a time. A token of a small model takes few milliseconds with hundreds of meetings of
+    all threads: if another program takes one's core, all wait, and writing slows down tenfold. One core left free
+    costs a small model little; a large one is better off with all."""
+    cores = physical_cores()
+    return cores if n_params >= _LARGE_MODEL else max(1, cores - 1)
 
 
 def quantize_file(source: Path, target: Path, layout: str) -> None:
