@@ -13,9 +13,11 @@ from edgeperso.types import Fact
 __all__ = ["ENDABLE", "Closing", "Entry", "closings"]
 
 ENDABLE: Final = frozenset(
-    (HAS, "gym", "newspaper", "bank", "mobile provider", "internet provider", "energy supplier", "health insurance")
-    + ("car insurance", "swimming pool")
-)
+    {
+        HAS, "gym", "newspaper", "bank", "mobile provider", "internet provider", "energy supplier", "health insurance",
+        "car insurance", "swimming pool",
+    }
+)  # fmt: skip
 """The attributes that "gave up X" may end."""
 _GENERIC: Final = frozenset(("account", "class", "contract", "course", "lesson", "membership", "plan", "subscription"))
 
@@ -40,8 +42,8 @@ class Closing:
 
 
 def closings(entries: Iterable[Entry]) -> dict[int, Closing]:
-    """By fact id, how the facts of one subject were closed. A fact is ended by the first later one of its attribute that
-    replaces it with a different value, or by an earlier "gave it up"."""
+    """By fact id, how the facts of one subject were closed. A fact is ended by the first later one of its attribute
+    that replaces it with a different value, or by an earlier "gave it up"."""
     chains: dict[str, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: (entry.order, entry.fact.value)):
         chains[entry.fact.attribute].append(entry)

@@ -1,8 +1,8 @@
-"""Keep the facts in step with the memories: incremental, idempotent, and the same whatever the order of import.
+"""Keep the facts in step with the memories: incremental, idempotent, the same in any order of import.
 
-Promises: only what the person wrote themselves (`Trust.SELF`) and what has a date of its own states anything. A mail, an
-assistant's answer, a document: none of them can put a fact in the person's mouth or close one. Nothing is deleted: a
-memory is closed only where all that it states is over and it says little else.
+Promises: only dated text that the person wrote themselves (`Trust.SELF`) states anything. No mail by others, no answer of
+an assistant and no document can put a fact in the person's mouth, or close one. Nothing is deleted: a memory is closed
+only where all that it states is over and it says little else.
 """
 
 from __future__ import annotations

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from edgeperso.knowledge.changes import change_statements
+from collections.abc import Collection
+from itertools import chain
+
+from edgeperso.knowledge.engagements import engagement_statements
 from edgeperso.knowledge.grammar import slot_statements
+from edgeperso.knowledge.living import living_statements
 from edgeperso.knowledge.sentences import sentences
 from edgeperso.knowledge.statement import ENDED, HAS, Statement, words
 
 __all__ = ["MAX_CHARACTERS", "extract"]
+
+_READERS = (slot_statements, living_statements, engagement_statements)
 
 MAX_CHARACTERS = 20_000
 """Longer texts are no notes about oneself; they state nothing here."""
@@ -22,10 +28,20 @@ def extract(text: str, year: int) -> list[Statement]:
         return []
     found: dict[tuple[str, str, str], Statement] = {}
     for number, sentence in enumerate(sentences(text)):
-        for statement in (*slot_statements(sentence, number, year), *change_statements(sentence, number, year)):
+        for statement in chain.from_iterable(read(sentence, number, year) for read in _READERS):
             several = " ".join(sorted(words(statement.value))) if statement.attribute in (HAS, ENDED) else ""
             key = (statement.subject, statement.attribute, several)
             older = found.get(key)
             if statement.value and words(statement.value) and (older is None or older.sentence < number):
                 found[key] = statement
-    return list(found.values())
+    return [statement for statement in found.values() if not _is_repeated(statement, found.values())]
+
+
+def _is_repeated(statement: Statement, among: Collection[Statement]) -> bool:
+    """Whether "joined X" is stated more exactly by its sentence: "my gym is X"."""
+    return statement.attribute == HAS and any(
+        other.sentence == statement.sentence
+        and other.attribute not in (HAS, ENDED)
+        and words(other.value) <= words(statement.value)
+        for other in among
+    )

@@ -10,54 +10,50 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from edgeperso.knowledge.sentences import clause_around, clause_before
-from edgeperso.knowledge.slots import NAME, SLOTS, VALUES, is_name, slot_of
+from edgeperso.knowledge.doubt import is_change, is_doubtful
+from edgeperso.knowledge.slots import MONEY, NAME, SLOTS, VALUES, is_name, slot_of
 from edgeperso.knowledge.statement import SELF, Statement
 
-__all__ = ["is_change", "is_doubtful", "slot_statements"]
+__all__ = ["slot_statements"]
 
-_CHANGE: Final = re.compile(
-    r"\b(?:now|new|these days|from today|any ?more|no longer|instead|again|switched|changed|replaced|moved|become|became|"
-    r"(?:has )?(?:gone|went|goes) (?:up|down)|raised|risen|rose|from (?:\d\d? )?(?-i:[A-Z])[a-z]+)\b",
-    re.IGNORECASE,
-)
-_UNREAL: Final = re.compile(
-    r"\b(?:if|whether|unless|would|wouldn't|could|couldn't|might|may be|maybe|perhaps|probably|should|wish|imagine|"
-    r"suppose|pretend|dream(?:t|ed|s)?|hope|hoped|jok(?:e|ed|ing)|almost|nearly|used to|ago|at the time|back then|"
-    r"in those days|until|till|looking for|novel|character|temporar(?:y|ily))\b|'d\b",
-    re.IGNORECASE,
-)
-_REPORTED: Final = re.compile(
-    r"\b(?:says?|said|tells?|told|asks?|asked|thinks?|thought|claims?|claimed|not|never|nor|when|before|while|since|after|"
-    r"than|like|wants?|wanted|was|were|had been|(?:his|her|their|your) \w+(?: \w+)?)\b|n't\b|\w's (?!new\b)",
-    re.IGNORECASE,
-)
-_YEAR: Final = re.compile(r"\b(?:19|20)\d\d\b")
+_CONTRAST: Final = re.compile(r"\b(?:still|but|now|new)\b", re.IGNORECASE)
+"""Beside one of these, who is named in passing may just be the one before."""
 
 _MINE: Final = r"\b(?:my|our) (?:new |current )?"
 _PLACE: Final = r"(?: (?:in|at|on|for|near)\b[^,:;]{1,40})?"
 _COMMON: Final = (
-    # my bank is Kanaalbank now · from 1 March my boss is Pieter Goossens · my locker at work moved to: 87
+    # my bank is Kanaalbank now · from 1 March my boss is Pieter Goossens
     r"@mine@noun@place(?: is| are|'s| has become|:)(?: (?:now|currently|still|called|number|with|on|at))* @value",
     # new GP in Ghent at last: Dr Sofie Lambrecht · my new boss, Ann · new office days for the team, we voted: Mondays
-    r"(?:^|\b(?:my|our|the|a) )new @noun@place(?:, (?:we|I) \w+)?(?:[,:]| is(?: now)?) @value",
+    r"(?:^|\b(?:my|our|the|a) )new @noun@place(?:, (?:we|I) \w+)?(?:[,:]| is(?: now)?)(?: I'm with)? @value",
+    # Boss: Dale Corkum · Dentist in town: Dr Zinck
+    r"^@noun@place: @value",
 )
 _FORMS: Final[dict[str, tuple[str, ...]]] = {
     "person": (
+        # new boss Ingrid Zwicker
+        r"^new @noun @value",
         # Roos Callewaert is our new landlord
         r"(?:^|[,;:] )@value(?: is| becomes|'s)(?: now)? @mine@noun(?=$|[ .,;:!])(?! at the)",
         # registered Juno with a vet in Bruges, Dr Ilse Maenhout
         r"\b(?:registered|signed up)\b[^,;:]*? with (?:a|the) (?:new )?@noun@place, @value",
     ),
     "name": (
+        # phone plan with Tidewater · the broadband is with Cambrian Link · moved my phone to Lighthouse Mobile
+        r"(?:^|\b(?:my|our|the) )@noun(?: is)?(?: now)? with @value",
+        r"(?:^|\b(?:I|we|I've|we've) )(?:moved|switched|changed) (?:my |our |the )?@noun(?: from [^,;:]+?)? to @value",
         r"(?:^|[,;:] )@value(?: is| becomes|'s)(?: now)? @mine@noun(?=$|[ .,;:!])",
         # joined the Iron Hall gym
-        r"(?:^|\b(?:I|I've|we) )joined (?:the )?@value @noun\b",
+        r"(?:^|\b(?:I|I've|we) )joined (?:the )?@value @noun(?! (?!(?:in|at|on|for|round|near|and|today)\b)\w)",
     ),
     "amount": (
+        # rent up, 640 each
+        r"^@noun (?:up|down|raised)(?: again)?(?: to|,) @value",
         # from 1 June the rent is 945 euros · rent is now 1,120 · my rent was 795 and is now 820
-        r"(?:^|\bfrom [^,;:]+?,? (?:the|my|our) |\b(?:my|our) )@noun"
-        r"(?: was [^;:]{1,20} and)? (?:is|goes up to|went up to|has gone up to|rose to|(?:was|is) raised to)(?: now)? @value",
+        (
+            r"(?:^|\bfrom [^,;:]+?,? (?:the|my|our) |\b(?:my|our) )@noun(?: was [^;:]{1,20} and)?"
+            r" (?:is|goes up to|went up to|has gone up to|rose to|(?:was|is) raised to)(?: now)? @value"
+        ),
     ),
     "code": (r"@mine@noun@place (?:moved|changed)\b[^:;]*: (?:it's )?(?:now )?(?:number )?@value",),
     "days": (
@@ -66,6 +62,11 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
         r"(?:^|\bthe )@noun (?:is|are) (?:now )?on @value",
     ),
 }
+# payday: 19.40 an hour · raise: 26.50 an hour
+_HOURLY: Final = re.compile(
+    rf"(?:^(?:payday|pay|raise|wage|wages):|\bI (?:now )?(?:earn|make)) (?P<value>{MONEY}) (?:an|per) hour",
+    re.IGNORECASE,
+)
 _ASIDES: Final[dict[str, tuple[str, ...]]] = {
     "person": (
         # Karel, my boss, brought … · Nadia, who is my boss and …
@@ -74,22 +75,33 @@ _ASIDES: Final[dict[str, tuple[str, ...]]] = {
         r"\b(?:my|our) (?:new |current )?@noun,? @value(?=$|[ .,;:!])",
     ),
 }
+_CODE_PARTS: Final = {
+    "@the": "(?:the |my |our )",
+    "@thing": r"(?P<thing>\w[\w -]{1,30}?)",
+    "@is": r"(?: (?:has )?changed:? ?(?:it's)?| is)(?: now| number)*",
+    "@value": rf"(?P<value>{VALUES['code']})",
+}
+
+
+def _filled(form: str, parts: dict[str, str]) -> str:
+    for name, part in parts.items():
+        form = form.replace(name, part)
+    return form
+
+
 # the code of the shed is now 5526 · the bike lock's code is 2093 · the code for the alarm is …
 _CODE: Final = tuple(
-    re.compile(form.replace("@value", VALUES["code"]), re.IGNORECASE)
+    re.compile(_filled(form, _CODE_PARTS), re.IGNORECASE)
     for form in (
-        r"\b(?:pin|code|password|combination) (?:of|for|to) (?:the |my |our )?(?P<thing>\w[\w -]{1,30}?)(?: (?:in|of|at) [^,;:]{1,30}?)?"
-        r"(?: (?:has )?changed:? ?(?:it's)?| is)(?: now| number)* (?P<value>@value)",
-        r"\b(?:the|my|our) (?:new )?(?P<thing>\w[\w -]{1,30}?)(?:'s)? (?:pin|code|combination)"
-        r"(?: of [\w ]{1,40}?)?(?: (?:has )?changed:? ?(?:it's)?| is)(?: now)? (?P<value>@value)",
-        r"^(?P<thing>door|alarm|gate|shed|lock|bike lock|safe) code(?: of [\w ]{1,40}?)?"
-        r"(?: (?:has )?changed:? ?(?:it's)?| is|:)(?: now)? (?P<value>@value)",
-        r"\b(?:the|my|our) (?P<thing>\w[\w -]{1,30}?) opens with (?P<value>@value)",
+        r"\b(?:pin|code|password|combination) (?:of|for|to) @the?@thing(?: (?:in|of|at) [^,;:]{1,30}?)?@is @value",
+        r"\b(?:the|my|our) (?:new )?@thing(?:'s)? (?:pin|code|combination)(?: of [\w ]{1,40}?)?@is @value",
+        r"^(?P<thing>door|alarm|gate|shed|lock|bike lock|safe) code(?: of [\w ]{1,40}?)?(?:@is|:) @value",
+        r"\b(?:the|my|our) @thing opens with @value",
     )
 )
 # my favourite film is …
 _FAVOURITE: Final = re.compile(
-    r"\bmy (?:new |all-time |current )?favou?rite (?P<thing>[\w-]+(?: [\w-]+)?) is(?: now| still)? "
+    r"(?<!one of )\bmy (?:new |all-time |current )?favou?rite (?P<thing>[\w-]+(?: [\w-]+)?) is(?: now| still)? "
     r"(?P<value>[^,;:.!?–—]{1,60}?)(?=$|[,;:.!?–—]| (?:and|but|because|since|now|these days)\b)",
     re.IGNORECASE,
 )
@@ -112,28 +124,9 @@ def _compiled(common: tuple[str, ...], forms: dict[str, tuple[str, ...]]) -> dic
     return found
 
 
-def _filled(form: str, parts: dict[str, str]) -> str:
-    for name, part in parts.items():
-        form = form.replace(name, part)
-    return form
-
-
 _PATTERNS: Final = ((_compiled(_COMMON, _FORMS), False), (_compiled((), _ASIDES), True))
 _NOUN: Final = re.compile(rf"\b(?:{'|'.join(slot.nouns for slot in SLOTS)})\b", re.IGNORECASE)
-_OTHER: Final = re.compile(r"\b(?:code|pin|password|combination|opens with|favou?rite|spare key)\b", re.IGNORECASE)
-
-
-def is_change(sentence: str) -> bool:
-    """Whether its words say that something is otherwise than before."""
-    return _CHANGE.search(sentence) is not None
-
-
-def is_doubtful(sentence: str, found: re.Match[str], year: int) -> bool:
-    """Whether what was found may not hold as of ``year``: imagined, denied, reported, or long past."""
-    if _UNREAL.search(sentence) or _REPORTED.search(clause_before(sentence, found.start())):
-        return True
-    clause = clause_around(sentence, found.start(), found.end())
-    return any(int(past.group()) < year for past in _YEAR.finditer(clause))
+_OTHER: Final = re.compile(r"\b(?:code|pin|password|combination|opens with|favou?rite|spare key|hour)\b", re.IGNORECASE)
 
 
 def slot_statements(sentence: str, number: int, year: int) -> Iterator[Statement]:
@@ -145,7 +138,10 @@ def slot_statements(sentence: str, number: int, year: int) -> Iterator[Statement
                 slot, value = slot_of(found["noun"]), found["value"]
                 if slot is None or is_doubtful(sentence, found, year) or not _is_value(slot.value, value):
                     continue
-                replaces = slot.value not in ("days", "code") or is_change(sentence)
+                if aside and _CONTRAST.search(sentence):
+                    continue
+                # Who is named in passing may be one of several: "my doctor, Dr Ruiz" at the hospital.
+                replaces = not aside and (slot.value not in ("days", "code") or is_change(sentence))
                 yield Statement(SELF, slot.attribute, value, replaces, number, aside)
     if _OTHER.search(sentence):
         yield from _named_things(sentence, number, year)
@@ -165,6 +161,9 @@ def _named_things(sentence: str, number: int, year: int) -> Iterator[Statement]:
     if found_ is not None and not is_doubtful(sentence, found_, year):
         thing = found_["thing"].lower()
         yield Statement(SELF, f"favourite {thing}", found_["value"], replaces=True, sentence=number)
+    found_ = _HOURLY.search(sentence)
+    if found_ is not None and not is_doubtful(sentence, found_, year):
+        yield Statement(SELF, "hourly rate", found_["value"], replaces=True, sentence=number)
     for pattern in _KEY:
         found_ = pattern.search(sentence)
         if found_ is not None and is_name(found_["value"]) and not is_doubtful(sentence, found_, year):

@@ -39,7 +39,7 @@ _NOT_NAMES: Final = frozenset(
     australian austrian belgian brazilian british canadian catholic chinese christian danish dutch english finnish
     flemish french german greek hungarian indian irish italian japanese jewish mexican muslim norwegian persian polish
     portuguese romanian russian scottish spanish swedish swiss turkish ukrainian welsh he she it they we you this that
-    my our the no not yes very ok""".split()
+    my our the no not yes very ok""".split()  # noqa: SIM905
 )
 
 
@@ -58,7 +58,9 @@ class Slot:
 
 
 _PEOPLE: Final = {
-    "boss": "boss|line manager|manager|supervisor",
+    "boss": "boss",
+    "manager": "line manager|manager",
+    "supervisor": "supervisor",
     "landlord": "landlord|landlady",
     "dentist": "dentist",
     "doctor": "doctor|gp|family doctor|physician",
@@ -67,13 +69,15 @@ _PEOPLE: Final = {
     "hairdresser": "hairdresser|barber",
     "optician": "optician",
     "therapist": "therapist",
-    "partner": "partner|boyfriend|girlfriend|husband|wife|fiancée?",
+    "partner": "partner",
+    "boyfriend or girlfriend": "boyfriend|girlfriend",
+    "spouse": "husband|wife|fiancée?",
 }
 _NAMED: Final = {
     "employer": "employer",
     "bank": "bank",
-    "mobile provider": "(?:mobile|phone|cell) (?:provider|operator|carrier|company|network|plan)|carrier",
-    "internet provider": "internet provider|broadband provider|isp",
+    "mobile provider": "(?:mobile|phone|cell) (?:provider|operator|carrier|network|plan|contract)|carrier",
+    "internet provider": "(?:internet|broadband) provider|broadband|internet|isp",
     "energy supplier": "(?:energy|electricity|gas|power) (?:supplier|provider|company)",
     "gym": "gym|fitness studio",
     "newspaper": "(?:daily )?newspaper|daily paper",
@@ -96,7 +100,7 @@ SLOTS: Final[tuple[Slot, ...]] = (
     Slot("room number", "room number", "code"),
     Slot("address", "(?:home |postal )?address", "address"),
     Slot("office days", "office days?", "days"),
-    Slot("rehearsal day", "rehearsals?|rehearsal day|choir", "days"),
+    Slot("rehearsal day", "rehearsals?|rehearsal day|rehearse|choir", "days"),
     Slot("training day", "training|training day|practice", "days"),
     Slot("book club day", "book club", "days"),
 )

@@ -1,0 +1,91 @@
+"""Sentences to statements about how the person lives: home, work, way to work, diet; and where a named person lives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from edgeperso.knowledge.doubt import is_change, is_doubtful
+from edgeperso.knowledge.slots import CAPITALIZED, is_name
+from edgeperso.knowledge.statement import SELF, Statement
+
+__all__ = ["living_statements"]
+
+_PLACE: Final = rf"(?P<value>{CAPITALIZED})"
+_MOVED: Final = re.compile(
+    r"(?:^|[;:] |\b(?:I|we|I've|we've|I have|we have) (?:just |now |finally |both )*)moved"
+    r"(?: back| house| home)?(?: from [^,;:]+?)? (?:in)?to " + _PLACE,
+    re.IGNORECASE,
+)
+_NEW_HOME: Final = re.compile(
+    rf"^(?:our |my )?new (?:flat|place|apartment|house|home|room) (?:in|on|at) {_PLACE}(?!'s)", re.IGNORECASE
+)
+_LIVES: Final = re.compile(
+    rf"\b(?:I|we)(?: now| both| still)* live(?: now| again)? (?:in|at|on) {_PLACE}", re.IGNORECASE
+)
+_OTHERS: Final = re.compile(
+    r"^(?P<who>[A-ZÀ-Ö]\w+)(?: has| have)?(?: just| now| finally)? "
+    rf"(?:(?P<change>moved(?: back)? to|lives now in|now lives in)|lives in) {_PLACE}"
+)
+# What also moves to something with a capital: a number, an account, an appointment.
+_NOT_HOMES: Final = re.compile(
+    r"\b(?:account|bank|provider|phone|app|browser|e?-?mails?|data|files|server|project|code|database|website|team|class|"
+    r"group|desk|table|date|meeting|appointment)\b",
+    re.IGNORECASE,
+)
+_WORKS: Final = re.compile(
+    r"\b(?:I (?:now )?work (?:now )?(?:at|for)|I(?:'ve| have)? started (?:work )?at|"
+    rf"(?P<first>first (?:work)?day (?:at|with))) (?:the )?{_PLACE}",
+    re.IGNORECASE,
+)
+_DIET: Final = re.compile(
+    r"\b(?:I'm|I am|I've become|I became|I've gone|I went)(?P<how>(?: now| a| again| no longer| not| back to being)*) "
+    r"(?P<value>vegetarian|vegan|pescatarian|flexitarian)\b",
+    re.IGNORECASE,
+)
+_EATS: Final = re.compile(r"\bI (?P<value>eat (?:meat|fish) (?:again|now))\b", re.IGNORECASE)
+_TO_WORK: Final = re.compile(
+    r"\bI (?:now )?(?:(?:go|get|travel|commute) to work(?: now)? (?:by|on) (?:the |my )?(?P<by>\w+)"
+    r"|(?P<verb>drive|cycle|walk|bike) to work)\b",
+    re.IGNORECASE,
+)
+_CUE: Final = re.compile(r"moved|\bliv|^(?:my |our )?new |work|day (?:at|with)|vegan|tarian|\beat\b", re.IGNORECASE)
+
+
+def living_statements(sentence: str, number: int, year: int) -> Iterator[Statement]:
+    """What one sentence, the ``number``th of a text of ``year``, states about home, work and diet."""
+    if _CUE.search(sentence) is None:
+        return
+    if _NOT_HOMES.search(sentence) is None:
+        yield from _homes(sentence, number, year)
+    changed = is_change(sentence)
+    found = _WORKS.search(sentence)
+    if found is not None and is_name(found["value"]) and not is_doubtful(sentence, found, year):
+        yield Statement(SELF, "employer", found["value"], changed or found["first"] is not None, number)
+    found = _TO_WORK.search(sentence)
+    if found is not None and not is_doubtful(sentence, found, year):
+        yield Statement(SELF, "way to work", found["by"] or found["verb"], changed, number)
+    found = _DIET.search(sentence)
+    if found is not None and not is_doubtful(sentence, found, year):
+        over = re.search(r"no longer|not", found["how"], re.IGNORECASE)
+        yield Statement(SELF, "diet", f"{'not ' if over else ''}{found['value']}", changed, number)
+    found = _EATS.search(sentence)
+    if found is not None and not is_doubtful(sentence, found, year):
+        yield Statement(SELF, "diet", found["value"], replaces=True, sentence=number)
+
+
+def _homes(sentence: str, number: int, year: int) -> Iterator[Statement]:
+    for pattern, replaces in ((_MOVED, True), (_NEW_HOME, True), (_LIVES, is_change(sentence))):
+        found = pattern.search(sentence)
+        if found is not None and is_name(found["value"]) and not is_doubtful(sentence, found, year):
+            attribute = "address" if any(c.isdigit() for c in found["value"]) else "home"
+            yield Statement(SELF, attribute, found["value"], replaces, number)
+    found = _OTHERS.search(sentence)
+    if (
+        found is not None
+        and is_name(found["who"])
+        and is_name(found["value"])
+        and not is_doubtful(sentence, found, year)
+    ):
+        yield Statement(found["who"].lower(), "home", found["value"], found["change"] is not None, number)
