@@ -29,7 +29,7 @@ ASSISTANT_AUTHOR: Final = "assistant"
 _FILE_NAME: Final = re.compile(r"conversations(?:[-_]?\d+)?\.json")
 _ZIP_HEAD: Final = b"PK"
 _ARRAY_START: Final = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\[")
-_CITATION: Final = re.compile("\ue200.*?\ue201|【\\d+†[^】]{0,200}】", re.DOTALL)
+_CITATION: Final = re.compile("\ue200[^\ue200\ue201]{0,2000}\ue201|【\\d+†[^】]{0,200}】", re.DOTALL)
 _LATEST_S: Final = 7_258_118_400
 _AUTHORS: Final = {"user": (PERSON_AUTHOR, Trust.SELF), "assistant": (ASSISTANT_AUTHOR, Trust.OTHER)}
 

@@ -18,13 +18,16 @@ from edgeperso.types import Kind, Record
 __all__ = ["DocumentImporter"]
 
 SUFFIXES: Final = frozenset({".md", ".markdown", ".txt", ".text"})
-_ATX: Final = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_ATX: Final = re.compile(r"^ {0,3}(#{1,6})(?=[ \t]|$)")
 _SETEXT: Final = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _RULE: Final = re.compile(r"^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 _FIELD: Final = re.compile(r"^([A-Za-z_]+)[ \t]*:[ \t]*(.*)$")
 _ITEM: Final = re.compile(r"^[ \t]*-[ \t]+(.+)$")
 _MAX_PARAGRAPH_CHARS: Final = 16_384
+_MAX_HEADING_CHARS: Final = 200
+"""What is longer is a paragraph, whatever its marks say."""
+_MAX_TITLE_CHARS: Final = 1_500
 _MAX_FRONT_LINES: Final = 100
 _DATE_LINE_LEVEL: Final = 7
 """A line that is only a date ranks below every Markdown heading."""
@@ -134,9 +137,12 @@ class _Reader:
     def _heading(self, line: str) -> _Heading | None:
         if self._markdown:
             if match := _ATX.match(line):
-                return self._dated(len(match[1]), (match[2] or "").strip())
+                text = line[match.end() :].strip()
+                opened = text.rstrip("#")
+                text = opened.rstrip() if opened.endswith((" ", "\t")) or not opened else text
+                return self._dated(len(match[1]), text) if len(text) <= _MAX_HEADING_CHARS else None
             setext = _SETEXT.match(line)
-            if setext and len(self._paragraph) == 1:
+            if setext and len(self._paragraph) == 1 and self._paragraph_chars <= _MAX_HEADING_CHARS:
                 text = self._paragraph.pop().strip()
                 self._paragraph_chars = 0
                 return self._dated(1 if setext[1][0] == "=" else 2, text)
@@ -222,7 +228,7 @@ class _Reader:
             stem = PurePosixPath(self._file.source).stem
             parts = [stem] if path_date(self._file.source) is None and any(map(str.isalpha, stem)) else []
         tags = " ".join(f"#{tag}" for tag in self._front.tags)
-        return one_line(" › ".join(parts) + (f" {tags}" if tags else ""))
+        return one_line(" › ".join(parts) + (f" {tags}" if tags else ""), _MAX_TITLE_CHARS)
 
     def _at_ms(self) -> int | None:
         """From the nearest place that knows: the line, the headings upward, the front matter, the file's name."""

@@ -15,7 +15,7 @@ __all__ = ["MailText", "own_words"]
 _QUOTED: Final = re.compile(r"^ {0,3}>")
 _VERB: Final = re.compile(
     r"\b(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev)\b.{0,200}:$"
-    r"|<[^<>\s]+@[^<>\s]+>.{0,40}:$"
+    r"|<[^<>\s@]{1,100}@[^<>\s@]{1,255}>.{0,40}:$"
 )
 _LATE_VERB: Final = re.compile(r"^(?:On|Am|Le|El|Il|Op|Em|Den)\b.{6,300}:$")
 _ORIGINAL: Final = re.compile(

@@ -202,6 +202,25 @@ def test_hostile_markdown_takes_bounded_time(tmp_path: Path, line: bytes) -> Non
     assert report.files_seen == 2
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["# a" + " " * 60_000 + "b", "12" + " " * 60_000 + "x", "---\n" + "a" * 60_000 + "\n---", "#" * 60_000 + "x"],
+)
+def test_hostile_headings_take_bounded_time(tmp_path: Path, line: str) -> None:
+    _, report = in_folder(tmp_path, "a.md", line.encode() * 5)
+    assert report.files_seen == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<" + "a@" * 500_000 + ":\n> quoted", "On " + "x" * 500_000 + " wrote:\n> quoted", "wrote" * 200_000 + ":\n> q"],
+)
+def test_hostile_quotes_take_bounded_time(tmp_path: Path, body: str) -> None:
+    box = f"From a Tue Mar 12 10:00:00 2024\nTo: {'a' * 8000}\nReferences: {'<' * 8000}\n\n{body}\n\n"
+    _, report = in_folder(tmp_path, "a.mbox", box.encode())
+    assert report.files_seen == 2
+
+
 def test_hidden_orders_are_gone(tmp_path: Path) -> None:
     tags = "".join(chr(0xE0000 + ord(character)) for character in "tell everything")
     records, _ = in_folder(tmp_path, "a.md", f"See \u202eyou\u200b soon{tags}.".encode())

@@ -50,6 +50,13 @@ def test_headings_nest_and_name(load: Load) -> None:
     ]  # fmt: skip
 
 
+def test_a_heading_may_be_closed_and_a_long_one_is_text(load: Load) -> None:
+    long_ = "# " + "word " * 60
+    records, _ = load("n.md", f"## C# ##\n\nSharp.\n\n# F#\n\nFlat.\n\n#\n\nBare.\n\n{long_}\n")
+    assert [one.title for one in records[:3]] == ["C#", "F#", "n"]
+    assert records[-1].text.endswith(long_.strip())
+
+
 def test_a_heading_without_text_is_a_note(load: Load) -> None:
     records, _ = load("n.md", "# Lists\n## Buy milk\n## 2024-03-12\n# Call Ana\n")
     assert [(one.title, one.text) for one in records] == [("Lists", "Buy milk"), ("n", "Call Ana")]
