@@ -15,7 +15,7 @@ from edgeperso.types import AddReport, Int64, Memory, MemoryFilter, Record
 from edgeperso.vault.database import Database, Values
 from edgeperso.vault.derived import drop_derived
 from edgeperso.vault.language import language_of
-from edgeperso.vault.memory_rows import COLUMNS, MAX_ROWS, digest, flat_rows, insertion, memory
+from edgeperso.vault.memory_rows import COLUMNS, DAY, MAX_ROWS, digest_of, flat_rows, insertion, memory
 from edgeperso.vault.meta import bump_generation
 
 __all__ = ["Memories", "conditions"]
@@ -138,9 +138,11 @@ class Memories:
         """
         with self._database.transaction():
             old = self.one(id_)
-            key = digest(text, old.source, old.locator, old.thread, old.author, old.occurred_ms)
+            digest = digest_of(old, text)
             twin = self._database.row(
-                "SELECT id FROM memories WHERE source = ? AND digest = ? AND id <> ?", (old.source, key, id_)
+                f"SELECT id FROM memories WHERE source = ? AND digest = ? AND id <> ? "  # noqa: S608
+                f"AND {DAY} = (SELECT {DAY} FROM memories WHERE id = ?)",
+                (old.source, digest, id_, id_),
             )
             if twin is not None:
                 raise DataInvalid(
@@ -149,7 +151,7 @@ class Memories:
             drop_derived(self._database, [id_])
             self._database.execute(
                 "UPDATE memories SET text = ?, digest = ?, language = '', revision = ? WHERE id = ?",
-                (text, key, bump_generation(self._database), id_),
+                (text, digest, bump_generation(self._database), id_),
             )
         emit(Event.MEMORY_EDITED, id=id_)
         return self.one(id_)

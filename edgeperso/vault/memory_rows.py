@@ -7,16 +7,16 @@ records that come together close together: source first, then a coarse time, and
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Final
 
 from edgeperso.types import Kind, Memory, Record, Trust
-from edgeperso.vault.database import Row, Values
+from edgeperso.vault.database import Row
 
-__all__ = ["COLUMNS", "MAX_ROWS", "digest", "flat_rows", "insertion", "memory"]
+__all__ = ["COLUMNS", "DAY", "MAX_ROWS", "digest_of", "flat_rows", "insertion", "memory"]
 
 COLUMNS: Final = (
     "id, text, kind, source, locator, title, author, thread, position, occurred_ms, recorded_ms, scope, trust, "
@@ -26,6 +26,8 @@ _STORED: Final = (
     "text, kind, source, locator, title, author, thread, position, occurred_ms, scope, trust, recorded_ms, digest"
 )
 _WIDTH: Final = _STORED.count(",") + 1
+DAY: Final = "coalesce(occurred_ms, 0) >> 26"
+"""A memory's coarse time, some 18.6 hours, as the index of uniqueness has it."""
 MAX_ROWS: Final = 32_766 // _WIDTH
 """Rows in one statement: SQLite allows 32,766 parameters wherever it was built without a limit of its own."""
 
@@ -36,9 +38,6 @@ _fields = attrgetter(
 )  # fmt: skip
 _KINDS: Final = {kind.value: kind for kind in Kind}
 _TRUSTS: Final = {trust.value: trust for trust in Trust}
-_HASH_BYTES: Final = 8
-_COARSE_BITS: Final = 26  # of a millisecond count: 18.6 hours
-_NO_TIME: Final = bytes(3)
 
 
 @lru_cache(maxsize=4)
@@ -49,25 +48,38 @@ def insertion(rows: int) -> str:
     return f"INSERT OR IGNORE INTO memories ({_STORED}) VALUES {','.join([marks] * rows)}"  # noqa: S608
 
 
-def flat_rows(batch: Sequence[Record], recorded_ms: int) -> Values:
-    """The parameters of `insertion` for ``batch``, row after row."""
+def flat_rows(batch: Iterable[Record], recorded_ms: int) -> list[str | int | bytes | None]:
+    """The parameters of `insertion` for ``batch``, row after row.
+
+    A row ends in its digest: 8 bytes of BLAKE2b over all that makes the record the one it is. Two of a million records
+    of one source and day are taken for one with a chance of 3e-8.
+    """
     values: list[str | int | bytes | None] = []
     for record in batch:
         fields = _fields(record)
-        values += fields
         text, _, source, locator, _, author, thread, _, occurred_ms, _, _ = fields
-        values += (recorded_ms, digest(text, source, locator, thread, author, occurred_ms))
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text)
+        whole = f"{text.strip()}\x1f{source}\x1f{locator}\x1f{thread}\x1f{author}\x1f{occurred_ms}"
+        digest = blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        values += (*fields, recorded_ms, digest)
     return values
 
 
-def digest(text: str, source: str, locator: str, thread: str, author: str, occurred_ms: int | None) -> bytes:
-    """What tells a record from others of its source: 3 bytes of coarse time, then 8 of BLAKE2b over all that makes it
-    the one it is. Two of a million records of one source and day collide with a chance of 3e-8."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    whole = f"{text.strip()}\x1f{source}\x1f{locator}\x1f{thread}\x1f{author}\x1f{occurred_ms}"
-    coarse = _NO_TIME if occurred_ms is None else (occurred_ms >> _COARSE_BITS & 0xFFFFFF).to_bytes(3, "big")
-    return coarse + blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
+def digest_of(memory: Memory, text: str) -> bytes:
+    """The digest of ``memory`` if its text were ``text``."""
+    record = Record(
+        text=text,
+        kind=memory.kind,
+        source=memory.source,
+        locator=memory.locator,
+        author=memory.author,
+        thread=memory.thread,
+        occurred_ms=memory.occurred_ms,
+    )
+    digest = flat_rows([record], 0)[-1]
+    assert isinstance(digest, bytes)
+    return digest
 
 
 def memory(row: Row) -> Memory:

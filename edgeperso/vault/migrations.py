@@ -9,9 +9,9 @@ from edgeperso.errors import VaultTooNew
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 
-__all__ = ["MIGRATIONS", "migrate"]
+__all__ = ["FIRST_SCHEMA", "MIGRATIONS", "migrate"]
 
-_FIRST: Final = (
+FIRST_SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO counters VALUES ('generation', 0)",
@@ -35,7 +35,7 @@ _FIRST: Final = (
         superseded_by INTEGER REFERENCES memories (id),
         closed_ms INTEGER
     ) STRICT""",
-    "CREATE UNIQUE INDEX memories_origin ON memories (source, digest)",
+    "CREATE UNIQUE INDEX memories_origin ON memories (source, coalesce(occurred_ms, 0) >> 26, digest)",
     "CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> ''",
     "CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL",
     """CREATE TABLE spaces (
@@ -97,7 +97,7 @@ _FIRST: Final = (
 
 
 def _first(database: Database) -> None:
-    for statement in _FIRST:
+    for statement in FIRST_SCHEMA:
         database.execute(statement)
 
 

@@ -40,7 +40,7 @@ CREATE TABLE memories (
         superseded_by INTEGER REFERENCES memories (id),
         closed_ms INTEGER
     ) STRICT;
-CREATE UNIQUE INDEX memories_origin ON memories (source, digest);
+CREATE UNIQUE INDEX memories_origin ON memories (source, coalesce(occurred_ms, 0) >> 26, digest);
 CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> '';
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
