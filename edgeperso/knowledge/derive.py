@@ -1,7 +1,7 @@
 """Keep the facts in step with the memories: incremental, idempotent, the same in any order of import.
 
-Promises: only dated text that the person wrote themselves (`Trust.SELF`) states anything. No mail by others, no answer of
-an assistant and no document can put a fact in the person's mouth, or close one. Nothing is deleted: a memory is closed
+Promises: only dated text that the person wrote themselves (`Trust.SELF`) states anything. No mail by others, no answer
+of an assistant and no document can put a fact in the person's mouth, or close one. Nothing is deleted: a memory is closed
 only where all that it states is over and it says little else.
 """
 

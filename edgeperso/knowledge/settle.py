@@ -47,27 +47,32 @@ def settle(vault: Vault, attributes: set[str] | None) -> Settled:
     concerned = [fact for fact in facts if fact.attribute in attributes]
     memories = {memory.id: memory for memory in vault.memories.get({fact.memory_id for fact in concerned})}
     texts = _Texts()
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    wanted = _closings(concerned, memories, texts)
+    closed = _apply(vault, concerned, wanted)
+    ends = {fact.id: Closing(fact.closed_by, fact.valid_to_ms or 0) for fact in facts if fact.closed_by is not None}
     for fact in concerned:
+        ends.pop(fact.id, None)
+    ends |= wanted
+    author = {fact.id: fact.memory_id for fact in facts}
+    stating: list[Memory] = []
+    superseded: dict[int, tuple[int, int]] = {}
+    for memory in memories.values():
+        own = [fact for fact in by_memory[memory.id] if fact.attribute != ENDED]
+        if own:
+            stating.append(memory)
+        if own and all(fact.id in ends for fact in own) and texts.is_mainly(memory, own):
+            at_ms, by = max((ends[fact.id].at_ms, author[ends[fact.id].by]) for fact in own)
+            superseded[memory.id] = (by, at_ms)
+    return Settled(closed, _supersede(vault, stating, superseded))
+
+
+def _closings(facts: list[Fact], memories: dict[int, Memory], texts: _Texts) -> dict[int, Closing]:
+    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for fact in facts:
         memory = memories[fact.memory_id]
         replaces = fact.attribute not in (HAS, ENDED) and texts.replaces(memory, fact)
         groups[memory.scope, fact.subject].append(Entry(fact, replaces, _order(memory)))
-    wanted: dict[int, Closing] = {}
-    for entries in groups.values():
-        wanted |= closings(entries)
-    closed = _apply(vault, concerned, wanted)
-    ends = {fact.id: (fact.valid_to_ms, fact.closed_by) for fact in facts}
-    ends |= {fact.id: (None, None) for fact in concerned}
-    ends |= {id_: (closing.at_ms, closing.by) for id_, closing in wanted.items()}
-    author = {fact.id: fact.memory_id for fact in facts}
-    superseded = {}
-    for memory in memories.values():
-        own = [fact for fact in by_memory[memory.id] if fact.attribute != ENDED]
-        if own and all(ends[fact.id][1] is not None for fact in own) and texts.is_mainly(memory, own):
-            at_ms, by = max((at_ms, author[by]) for at_ms, by in (ends[fact.id] for fact in own) if at_ms and by)
-            superseded[memory.id] = (by, at_ms)
-    stating = [memory for memory in memories.values() if any(f.attribute != ENDED for f in by_memory[memory.id])]
-    return Settled(closed, _supersede(vault, stating, superseded))
+    return {id_: closing for entries in groups.values() for id_, closing in closings(entries).items()}
 
 
 def _apply(vault: Vault, facts: list[Fact], wanted: dict[int, Closing]) -> int:
