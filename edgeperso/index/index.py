@@ -128,10 +128,9 @@ class Index:
         for stored in self._vault.segments.load(_KIND, _SPACE):
             checksum = stored.payload[:24]
             ids = np.asarray(stored.ids, dtype=np.int64)
-            try:
-                segment = known.get(checksum) or decode(stored.payload, _space_key(), ids)
-            except SegmentInvalid:
-                segment = None
+            segment = known.get(checksum)
+            if segment is None or not np.array_equal(segment.ids, ids):
+                segment = _decoded(stored.payload, ids)
             at = np.minimum(np.searchsorted(alive, ids), max(len(alive) - 1, 0))
             if segment is None or not len(alive) or (alive[at] != ids).any() or held[at].any():
                 self._drop([stored.number])
@@ -193,6 +192,13 @@ class Index:
 
 def _space_key() -> str:
     return f"{_SPACE}:{ANALYZER_VERSION}"
+
+
+def _decoded(payload: bytes, ids: Int64) -> Segment | None:
+    try:
+        return decode(payload, _space_key(), ids)
+    except SegmentInvalid:
+        return None
 
 
 def _block(ids: Int64, found: Int64, vectors: Float16) -> VectorBlock:

@@ -28,7 +28,7 @@ __all__ = ["Retriever"]
 # were chosen; all lie on plateaus.
 _LEXICAL = 0.8
 _BEFORE, _AFTER, _DECAY, _REACH = 0.4, 0.3, 0.6, 3
-_THREAD = 0.2
+_THREAD = 0.4
 _AUTHOR = 0.75
 _TIME = 1.5
 _RECENCY = 0.1
