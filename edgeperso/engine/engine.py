@@ -13,7 +13,7 @@ from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
-from edgeperso.engine.scoring import log_prob_rows, log_softmax, score_continuations
+from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations
 from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.types import Float32
@@ -195,6 +195,28 @@ class Engine:
             self._model.check_tokens(tokens)
             self._evaluate(prefix)
             return log_prob_rows(self._model, tokens)
+
+    def branch_log_probs(self, prefix: Sequence[int], branches: Sequence[Sequence[int]]) -> list[Float32]:
+        """For each branch the log-probabilities (nats, ``float32[n_vocab]``) of what may come after prefix and branch.
+
+        The prefix is evaluated once, also over several calls; the branches share one call of llama.cpp.
+
+        Args:
+            branches: fewer than 17, some dozens of tokens together; an empty one asks what follows the prefix.
+
+        Raises:
+            As `score`.
+        """
+        with self.lock:
+            self._check_prompt(list(prefix), sum(map(len, branches)))
+            self._evaluate(prefix)
+            return branch_log_probs(self._model, branches)
+
+    def end_tokens(self) -> list[int]:
+        """The tokens by which the model may end an answer."""
+        with self.lock:
+            model = self._model
+            return [token for token in range(model.n_vocab) if model.is_end(token)]
 
     # ---- for generations -----------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,17 @@ N_BATCH = 512
 N_SEQUENCES = 17
 """Sequence 0 is the conversation; the others are for texts scored side by side."""
 
-_load_errors: deque[str] = deque(maxlen=20)
-_ERROR_LEVEL = 3
+_load_errors: list[str] | None = None
+"""llama.cpp's errors while a file is being loaded: they speak of the file. At other times nothing is kept."""
+_ERROR_LEVEL = 4
+_load_lock = threading.Lock()
 _LARGE_MODEL = 1_000_000_000
 
 
 @ffi.llama_log_callback  # type: ignore[untyped-decorator,unused-ignore]
 def _on_log(level: int, text: bytes, _data: object) -> None:
-    """Keep llama.cpp off stderr. Of its errors the last few stay, to tell why a file didn't load."""
-    if level == _ERROR_LEVEL:
+    """Keep llama.cpp off stderr."""
+    if level == _ERROR_LEVEL and _load_errors is not None:
         _load_errors.append(text.decode("utf-8", "replace"))
 
 
@@ -73,11 +74,9 @@ class NativeModel:
         params = ffi.llama_model_default_params()
         offload = bool(ffi.llama_supports_gpu_offload())
         params.n_gpu_layers = (-1 if offload else 0) if n_gpu_layers is None else n_gpu_layers
-        _load_errors.clear()
-        self._model = ffi.llama_model_load_from_file(str(path).encode(), params)
-        if not self._model:
-            self._model = None
-            said = " ".join(_load_errors).lower()
+        self._model, errors = _load(path, params)
+        if self._model is None:
+            said = " ".join(errors).lower()
             if "unknown model architecture" in said or "unsupported" in said:
                 raise ModelUnsupported(
                     f"llama.cpp does not know the architecture of {path.name}.",
@@ -291,6 +290,17 @@ class NativeModel:
     def sample(self, sampler: Any) -> int:
         """The next token by a sampler chain, from the last call's logits; the chain takes note of it."""
         return int(ffi.llama_sampler_sample(sampler, self._context, -1))
+
+
+def _load(path: Path, params: Any) -> tuple[Any, list[str]]:
+    """The model, or None and what llama.cpp had to say. One load at a time: llama.cpp's log belongs to the process."""
+    global _load_errors
+    with _load_lock:
+        errors = _load_errors = []
+        try:
+            return ffi.llama_model_load_from_file(str(path).encode(), params) or None, errors
+        finally:
+            _load_errors = None
 
 
 def _decode_threads(n_params: int) -> int:

@@ -11,7 +11,7 @@ from edgeperso.engine.native import N_SEQUENCES, NativeModel
 from edgeperso.engine.results import Score
 from edgeperso.types import Float32
 
-__all__ = ["log_prob_rows", "log_softmax", "score_continuations"]
+__all__ = ["branch_log_probs", "log_prob_rows", "log_softmax", "score_continuations"]
 
 _LOGIT_ROWS = 128
 """Most rows of logits asked for in one call: a row of a large vocabulary is 600 kB."""
@@ -54,6 +54,29 @@ def log_prob_rows(model: NativeModel, tokens: Sequence[int]) -> Float32:
             model.evaluate_forks([(1, len(model.held) + begin + offset, token) for offset, token in enumerate(part)])
             for row in range(len(part)):
                 out[begin + 1 + row] = log_softmax(model.logits(row))
+    finally:
+        model.drop_forks()
+    return out
+
+
+def branch_log_probs(model: NativeModel, branches: Sequence[Sequence[int]]) -> list[Float32]:
+    """``float32[n_vocab]`` for each branch: the log-probabilities after it, as a continuation of what ``model`` holds
+    and has just evaluated. What it holds is the same afterwards."""
+    first = log_softmax(model.logits()) if any(not branch for branch in branches) else np.empty(0, np.float32)
+    longer = [branch for branch in branches if branch]
+    out: list[Float32] = []
+    model.fork(len(longer))
+    try:
+        start = len(model.held)
+        rows = [
+            (fork, start + offset, token)
+            for fork, branch in enumerate(longer, 1)
+            for offset, token in enumerate(branch)
+        ]
+        if rows:
+            model.evaluate_forks(rows)
+        ends = iter(np.cumsum([len(branch) for branch in longer]) - 1)
+        out = [log_softmax(model.logits(int(next(ends)))) if branch else first for branch in branches]
     finally:
         model.drop_forks()
     return out

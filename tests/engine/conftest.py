@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+import runpy
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edgeperso.engine import Engine
 
-MODEL = "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"
-
 
 @pytest.fixture(scope="session")
 def model_path(models_dir: Path) -> Path:
-    return models_dir / MODEL
+    return models_dir / "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(scope="session")
@@ -32,36 +31,14 @@ def engine(loaded_engine: Engine) -> Engine:
     return loaded_engine
 
 
-def gguf_string(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def gguf(
-    metadata: Mapping[str, str | int], tensors: Mapping[str, tuple[int, ...]] | None = None, *, version: int = 3
-) -> bytes:
-    """A GGUF file with string and uint32 metadata, and float32 tensors of zeros."""
-    tensors = tensors or {}
-    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metadata))
-    for key, value in metadata.items():
-        out += gguf_string(key)
-        out += struct.pack("<I", 8) + gguf_string(value) if isinstance(value, str) else struct.pack("<II", 4, value)
-    offset = 0
-    for name, shape in tensors.items():
-        out += gguf_string(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape) + struct.pack("<IQ", 0, offset)
-        count = 1
-        for size in shape:
-            count *= size
-        offset += -(-count * 4 // 32) * 32
-    out += b"\0" * (-len(out) % 32)
-    return out + b"\0" * offset
+@pytest.fixture(scope="session")
+def gguf_files() -> SimpleNamespace:
+    """The makers in ``gguf_files.py``."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("gguf_files.py"))))
 
 
 @pytest.fixture
-def write_gguf(tmp_path: Path) -> Callable[..., Path]:
-    def write(*args: object, name: str = "model.gguf", **options: object) -> Path:
-        path = tmp_path / name
-        path.write_bytes(gguf(*args, **options))  # type: ignore[arg-type]
-        return path
-
-    return write
+def tiny_path(gguf_files: SimpleNamespace, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(gguf_files.tiny_model())
+    return path

@@ -1,0 +1,126 @@
+"""Answering in the words of given texts: decoding that may only copy.
+
+A small model reads better than it writes. Let it finish a begun answer freely and it invents; let it only choose which
+run of words of the notes to put there, and what it says stands in them. On 70 questions about three invented lives,
+two notes in the prompt, SmolLM2-135M answered 35 rightly when it wrote and 45 when it quoted.
+
+The search is a beam over the runs of words in the sources: each step follows every source position at once (as in a
+suffix automaton), scores the allowed next tokens, and an answer may end where a word of the source does. Answers are
+compared by their mean log-likelihood per token, the end included (length normalization: Wu et al. 2016,
+arXiv:1609.08144, section 7, with alpha = 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from edgeperso.types import Float32
+
+__all__ = ["Branching", "Quotation", "find_quotation"]
+
+_BEAM: Final = 3
+_ENDINGS: Final = (".", ",", "\n", ";", ":", "!", "?", " and", " but", " (", " -", " –", " —")
+"""What may follow when a quotation is over: their summed probability is that of an end."""
+
+Place = tuple[int, int]
+"""(source, token): the next token to copy."""
+
+
+class Branching(Protocol):
+    """What the search needs of an engine."""
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]: ...
+
+    def piece(self, token: int) -> bytes: ...
+
+    def end_tokens(self) -> list[int]:
+        """The tokens by which the model ends an answer."""
+        ...
+
+    def branch_log_probs(self, prefix: Sequence[int], branches: Sequence[Sequence[int]]) -> list[Float32]:
+        """For each branch, the log-probabilities (nats, ``float32[n_vocab]``) of what comes after prefix + branch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """The run of words chosen: ``source`` is the index of the text it stands in (the first, if in several), and
+    ``mean_log_likelihood`` (nats per token) how well it fits: 0 is certain."""
+
+    tokens: list[int]
+    source: int
+    mean_log_likelihood: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Beam:
+    log_likelihood: float
+    tokens: list[int]
+    places: list[Place]
+
+
+def find_quotation(
+    engine: Branching, prefix: Sequence[int], sources: Sequence[str], *, max_tokens: int = 14
+) -> Quotation | None:
+    """The best continuation of ``prefix`` that is a run of words of one of ``sources``; None if there are no words."""
+    texts = [engine.tokenize(" " + " ".join(source.split())) for source in sources]
+    pieces = [[engine.piece(token).decode("utf-8", "replace") for token in text] for text in texts]
+    endings = sorted({engine.tokenize(ending)[0] for ending in _ENDINGS} | set(engine.end_tokens()))
+    starts = [(s, t) for s, text in enumerate(pieces) for t, piece in enumerate(text) if t == 0 or piece[:1] == " "]
+    beams = [_Beam(0.0, [], starts)]
+    best: Quotation | None = None
+    for _ in range(max_tokens + 1):
+        rows = engine.branch_log_probs(prefix, [beam.tokens for beam in beams])
+        grown: list[_Beam] = []
+        for beam, log_probs in zip(beams, rows, strict=True):
+            ended = _ended(beam, log_probs, endings, pieces)
+            if ended is not None and (best is None or ended.mean_log_likelihood > best.mean_log_likelihood):
+                best = ended
+            grown += _grown(beam, log_probs, texts)
+        beams = sorted(grown, key=lambda beam: -beam.log_likelihood)[:_BEAM]
+        if not beams or (best is not None and _hopeless(beams, best, max_tokens)):
+            break
+    return best
+
+
+def _grown(beam: _Beam, log_probs: Float32, texts: list[list[int]]) -> list[_Beam]:
+    following: dict[int, list[Place]] = {}
+    for source, at in beam.places:
+        if at < len(texts[source]):
+            following.setdefault(texts[source][at], []).append((source, at + 1))
+    return [
+        _Beam(beam.log_likelihood + float(log_probs[token]), [*beam.tokens, token], places)
+        for token, places in following.items()
+    ]
+
+
+def _ended(beam: _Beam, log_probs: Float32, endings: list[int], pieces: list[list[str]]) -> Quotation | None:
+    """The beam as a whole answer, if a word of its source ends there."""
+    source = next((s for s, at in beam.places if _word_ends(pieces[s], at)), None)
+    if source is None or not beam.tokens or not any(piece.strip() for piece in _last(beam, pieces)):
+        return None
+    end = float(np.logaddexp.reduce(log_probs[endings].astype(np.float64)))
+    return Quotation(beam.tokens, source, (beam.log_likelihood + end) / (len(beam.tokens) + 1))
+
+
+def _last(beam: _Beam, pieces: list[list[str]]) -> list[str]:
+    source, at = beam.places[0]
+    return pieces[source][at - len(beam.tokens) : at]
+
+
+def _word_ends(pieces: list[str], at: int) -> bool:
+    """Whether the text before place ``at`` ends with a whole word; a number goes on over its comma or point."""
+    if at >= len(pieces) or pieces[at][:1] == " ":
+        return True
+    if pieces[at][:1].isalnum():
+        return False
+    return at + 1 >= len(pieces) or not pieces[at + 1][:1].isalnum()
+
+
+def _hopeless(beams: list[_Beam], best: Quotation, max_tokens: int) -> bool:
+    """Whether no beam can still beat ``best``: not even if all that is left of it were certain."""
+    return beams[0].log_likelihood / (max_tokens + 1) < best.mean_log_likelihood
