@@ -52,9 +52,14 @@ def closings(entries: Iterable[Entry]) -> dict[int, Closing]:
     for attribute, chain in chains.items():
         if attribute != HAS:
             found |= _replaced(chain)
-    endable = [entry for attribute in ENDABLE for entry in chains.get(attribute, ())]
+    by_word: dict[str, list[_Endable]] = defaultdict(list)
+    for entry in (entry for attribute in ENDABLE for entry in chains.get(attribute, ())):
+        value = words(entry.fact.value)
+        endable = _Endable(entry, value, value | words(entry.fact.attribute))
+        for word in endable.all_words:
+            by_word[word].append(endable)
     for end in ends:
-        for entry in _ended(end, endable, found):
+        for entry in _ended(end, by_word, found):
             found[entry.fact.id] = Closing(end.fact.id, end.fact.valid_from_ms)
     return found
 
@@ -77,7 +82,14 @@ def _replaced(chain: list[Entry]) -> dict[int, Closing]:
     }
 
 
-def _ended(end: Entry, endable: list[Entry], closed: dict[int, Closing]) -> list[Entry]:
+@dataclass(frozen=True, slots=True)
+class _Endable:
+    entry: Entry
+    value: frozenset[str]
+    all_words: frozenset[str]
+
+
+def _ended(end: Entry, by_word: dict[str, list[_Endable]], closed: dict[int, Closing]) -> list[Entry]:
     """The open facts that ``end`` ends: those that bear its name, or the only one of which its words may speak."""
     named = " ".join(word for word in end.fact.value.split() if word[0].isupper())
     wanted = words(named or end.fact.value) - _GENERIC
@@ -85,12 +97,13 @@ def _ended(end: Entry, endable: list[Entry], closed: dict[int, Closing]) -> list
         return []
     at_ms = end.fact.valid_from_ms
     meant = []
-    for entry in endable:
-        said = words(entry.fact.value) if named else words(f"{entry.fact.value} {entry.fact.attribute}")
+    for candidate in min((by_word.get(word, []) for word in sorted(wanted)), key=len):
+        entry = candidate.entry
         before = entry.order < end.order and entry.fact.memory_id != end.fact.memory_id
         closing = closed.get(entry.fact.id)
+        said = candidate.value if named else candidate.all_words
         if before and wanted <= said and (closing is None or closing.at_ms > at_ms):
-            meant.append(entry)
-    if not named and len({words(entry.fact.value) for entry in meant}) > 1:
+            meant.append(candidate)
+    if not named and len({candidate.value for candidate in meant}) > 1:
         return []
-    return meant
+    return [candidate.entry for candidate in meant]

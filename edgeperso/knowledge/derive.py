@@ -1,8 +1,8 @@
 """Keep the facts in step with the memories: incremental, idempotent, the same in any order of import.
 
 Promises: only dated text that the person wrote themselves (`Trust.SELF`) states anything. No mail by others, no answer
-of an assistant and no document can put a fact in the person's mouth, or close one. Nothing is deleted: a memory is closed
-only where all that it states is over and it says little else.
+of an assistant and no document can put a fact in the person's mouth, or close one. Nothing is deleted: a memory is
+closed only where all that it states is over and it says little else.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def derive_facts(vault: Vault, progress: Progress | None = None) -> DeriveReport
     """
     total = vault.memories.count()
     touched = _Touched()
+    first = True
     while True:
         with vault.transaction():
             mark = Bookmark.load(vault) or Bookmark(RULES_VERSION, 0, 0, 0, settled=True)
@@ -69,8 +70,9 @@ def derive_facts(vault: Vault, progress: Progress | None = None) -> DeriveReport
                 mark = _start_over(vault)
             if mark.settled and mark.generation == vault.generation:
                 return DeriveReport()
-            if not mark.settled and touched.added == 0:
+            if first and not mark.settled:  # an earlier call was cut off: nobody knows what it stored
                 touched.attributes = None
+            first = False
             batch = list(islice(vault.memories.scan(after_id=mark.last_id), _BATCH))
             if not batch:
                 return _finish(vault, mark, touched)

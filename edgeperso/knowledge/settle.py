@@ -55,14 +55,20 @@ def settle(vault: Vault, attributes: set[str] | None) -> Settled:
     ends |= wanted
     author = {fact.id: fact.memory_id for fact in facts}
     stating: list[Memory] = []
-    superseded: dict[int, tuple[int, int]] = {}
+    last: dict[int, list[Closing]] = {}
     for memory in memories.values():
         own = [fact for fact in by_memory[memory.id] if fact.attribute != ENDED]
         if own:
             stating.append(memory)
         if own and all(fact.id in ends for fact in own) and texts.is_mainly(memory, own):
-            at_ms, by = max((ends[fact.id].at_ms, author[ends[fact.id].by]) for fact in own)
-            superseded[memory.id] = (by, at_ms)
+            at_ms = max(ends[fact.id].at_ms for fact in own)
+            last[memory.id] = [ends[fact.id] for fact in own if ends[fact.id].at_ms == at_ms]
+    newer = {author[closing.by] for closings_ in last.values() for closing in closings_}
+    order = {memory.id: _order(memory) for memory in vault.memories.get(newer)}
+    superseded = {
+        id_: (max((author[closing.by] for closing in closings_), key=order.__getitem__), closings_[0].at_ms)
+        for id_, closings_ in last.items()
+    }
     return Settled(closed, _supersede(vault, stating, superseded))
 
 

@@ -331,3 +331,14 @@ def test_forgetting_is_as_if_it_had_never_been_there(
     erase(playground, plan(playground, ids=[ids[going]]))
     derive_facts(playground)
     assert outcome(playground) == without
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_that_close_on_the_same_day_the_same_one_is_named(vault: Vault, reverse: bool) -> None:
+    (old,) = add(vault, note("My bank is Alpha, my boss is Ann."))
+    newer = [note("My bank is Beta now.", "2024-06-01"), note("My boss is Carl now.", "2024-06-01")]
+    for record in reversed(newer) if reverse else newer:
+        add(vault, record)
+    by = vault.memories.one(old).superseded_by
+    assert by is not None
+    assert vault.memories.one(by).text == "My boss is Carl now."
