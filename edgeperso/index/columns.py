@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.index.segment import Segment, Strings
+from edgeperso.times import DAY_MS
 from edgeperso.types import Int64, MemoryFilter
 
 __all__ = ["Columns"]
 
 _NAMES = ("kind", "source", "scope", "thread", "author", "language")
+_PAUSE_MS = DAY_MS // 2
 _EMPTY = np.zeros(0, dtype=np.int64)
 
 
@@ -23,7 +25,9 @@ class Columns:
         ids, when_ms, position: int64[n].
         digest: uint64[n], equal for equal texts.
         open: bool[n], not superseded.
-        previous, next: int64[n], the row of the neighbour in the same thread, -1 where there is none.
+        previous, next: int64[n], the row of the neighbour in the same thread and occasion, -1 where there is none.
+        occasion: int64[n], 0 and up: equal for the memories of one thread that lie no more than twelve hours from the
+            one before. A diary's days are occasions of their own, and so are the sittings of a long chat.
     """
 
     def __init__(self, segments: Sequence[Segment], open_ids: Int64) -> None:
@@ -35,7 +39,7 @@ class Columns:
         )
         self.open: NDArray[np.bool_] = np.isin(self.ids, open_ids)
         self._strings = {name: _merge([segment.columns[name] for segment in segments]) for name in _NAMES}
-        self.previous, self.next = self._neighbours()
+        self.previous, self.next, self.occasion = self._occasions()
 
     def strings(self, name: str) -> Strings:
         """The column ``kind``, ``source``, ``scope``, ``thread``, ``author`` or ``language`` over all rows."""
@@ -64,19 +68,22 @@ class Columns:
         accepted = np.array([accepts(value) for value in column.values], dtype=np.bool_)
         return accepted[column.codes] if len(accepted) else np.zeros(0, dtype=np.bool_)
 
-    def _neighbours(self) -> tuple[Int64, Int64]:
+    def _occasions(self) -> tuple[Int64, Int64, Int64]:
         thread = self._strings["thread"]
         order = np.lexsort((self.ids, self.position, thread.codes))
         before = np.full(len(order), -1, dtype=np.int64)
         after = before.copy()
-        if len(order) < 2:
-            return before, after
+        occasion = np.zeros(len(order), dtype=np.int64)
+        if not len(order):
+            return before, after, occasion
         named = np.array([bool(value) for value in thread.values], dtype=np.bool_)
         first, second = order[:-1], order[1:]
         together = (thread.codes[first] == thread.codes[second]) & named[thread.codes[first]]
+        together &= np.abs(self.when_ms[first] - self.when_ms[second]) <= _PAUSE_MS
         before[second[together]] = first[together]
         after[first[together]] = second[together]
-        return before, after
+        occasion[order] = np.concatenate(([0], np.cumsum(~together)))
+        return before, after, occasion
 
 
 def _under(source: str, prefix: str) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeperso.types import Float32, Int64
 
-__all__ = ["from_neighbours", "from_thread", "standardized"]
+__all__ = ["from_neighbours", "from_occasion", "standardized"]
 
 
 def standardized(scores: Float32) -> Float32:
@@ -46,10 +45,10 @@ def from_neighbours(
     return gain
 
 
-def from_thread(scores: Float32, thread: NDArray[np.int32], alone: NDArray[np.bool_], weight: float) -> Float32:
-    """float32[n]: ``weight`` times the best score in each row's thread, the row's own where it is ``alone``."""
+def from_occasion(scores: Float32, occasion: Int64, weight: float) -> Float32:
+    """float32[n]: ``weight`` times the best score in each row's occasion, its own where it stands alone."""
     if not len(scores):
         return scores.copy()
-    best = np.full(int(thread.max()) + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(best, thread, scores)
-    return np.asarray(weight * np.where(alone, scores, best[thread]), dtype=np.float32)
+    best = np.full(int(occasion.max()) + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(best, occasion, scores)
+    return np.asarray(np.float32(weight) * best[occasion], dtype=np.float32)

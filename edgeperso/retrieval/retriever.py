@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgeperso.errors import EmptyQuestion, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.index import Index
-from edgeperso.retrieval.fusion import from_neighbours, from_thread, standardized
+from edgeperso.retrieval.fusion import from_neighbours, from_occasion, standardized
 from edgeperso.retrieval.question import asks_about_past, named_author
 from edgeperso.retrieval.ranking import below_successors, without_duplicates
 from edgeperso.retrieval.when import TimeSpan, find_event, find_span
@@ -28,7 +28,7 @@ __all__ = ["Retriever"]
 # were chosen; all lie on plateaus.
 _LEXICAL = 0.8
 _BEFORE, _AFTER, _DECAY, _REACH = 0.4, 0.3, 0.6, 3
-_THREAD = 0.4
+_OCCASION = 0.4
 _AUTHOR = 0.75
 _TIME = 1.5
 _RECENCY = 0.1
@@ -93,14 +93,13 @@ class Retriever:
 
     def _parts(self, query: Query, cosine: Float32, words: Float32, span: TimeSpan | None) -> dict[str, Float32]:
         columns = self._index.columns
-        thread, author = columns.strings("thread"), columns.strings("author")
+        author = columns.strings("author")
         parts = {"dense": standardized(cosine), "lexical": _LEXICAL * standardized(words)}
         own = parts["dense"] + parts["lexical"]
         parts["neighbours"] = from_neighbours(
             own, columns.previous, columns.next, before=_BEFORE, after=_AFTER, decay=_DECAY, reach=_REACH
         )
-        alone = np.array([not name for name in thread.values], dtype=np.bool_)[thread.codes]
-        parts["thread"] = from_thread(own, thread.codes, alone, _THREAD)
+        parts["occasion"] = from_occasion(own, columns.occasion, _OCCASION)
         named = named_author(query.text, author.values, self._index.analyzer)
         if len(named):
             parts["author"] = _AUTHOR * np.isin(author.codes, named).astype(np.float32)

@@ -210,3 +210,17 @@ def test_neighbours_follow_the_thread_not_the_order_of_arrival(vault, fake_embed
     assert columns.previous[row[third]] == row[second]
     assert columns.next[row[third]] == columns.previous[row[other]] == columns.next[row[other]] == -1
     assert columns.previous[columns.previous[row[second]]] == -1
+
+
+def test_a_thread_breaks_into_occasions_where_half_a_day_passes(vault, fake_embedder) -> None:
+    hour = 3_600_000
+    for place, at in enumerate((0, 1, 12, 30, 31)):
+        add(vault, [f"note{place}"], thread="t", occurred_ms=at * hour)
+        vault.memories.add([Record(f"loose{place}", Kind.NOTE, "l", occurred_ms=at * hour)])
+    index = Index(vault, fake_embedder.id)
+    index.refresh()
+    columns = index.columns
+    threaded = columns.occasion[::2].tolist()
+    assert threaded[0] == threaded[1] == threaded[2] != threaded[3] == threaded[4]
+    assert columns.previous[::2].tolist() == [-1, 0, 2, -1, 6]
+    assert len(set(columns.occasion[1::2].tolist())) == 5

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeperso.retrieval.fusion import from_neighbours, from_thread, standardized
+from edgeperso.retrieval.fusion import from_neighbours, from_occasion, standardized
 
 
 def test_standardized_has_mean_zero_and_deviation_one() -> None:
@@ -28,7 +28,6 @@ def test_neighbours_give_shares_that_decay_and_stop_at_the_thread_s_end() -> Non
     np.testing.assert_allclose(gain, [0.3, 0, 0.4, 0.2, 0, 0], atol=1e-6)
 
 
-def test_a_thread_s_best_lifts_all_of_it_and_the_unthreaded_only_themselves() -> None:
+def test_an_occasion_s_best_lifts_all_of_it_and_what_stands_alone_itself() -> None:
     scores = np.array([1, -1, 4, 2], dtype=np.float32)
-    gain = from_thread(scores, np.array([0, 0, 1, 1], dtype=np.int32), np.array([False, False, True, True]), 0.5)
-    np.testing.assert_allclose(gain, [0.5, 0.5, 2, 1])
+    np.testing.assert_allclose(from_occasion(scores, np.array([1, 2, 0, 0]), 0.5), [0.5, -0.5, 2, 2])
