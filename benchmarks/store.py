@@ -31,7 +31,7 @@ from time import perf_counter
 from benchmarks._report import arguments, report
 from edgeperso.types import Kind, Record
 from edgeperso.vault import KeyFile, Vault
-from edgeperso.vault.memory_rows import flat_rows, insertion
+from edgeperso.vault.memory_rows import CHUNK_ROWS, flat_rows, insertion
 from edgeperso.vault.migrations import FIRST_SCHEMA
 
 BATCH = 2000
@@ -71,7 +71,7 @@ def main() -> None:
     report("store", figures, n=n, seed=options.seed, as_json=options.json)
 
 
-def one_pair(records: list[Record], prepared: list[list[object]]) -> tuple[float, ...]:
+def one_pair(records: list[Record], prepared: list[list[list[object]]]) -> tuple[float, ...]:
     rows = [rows_of(batch) for batch in prepared]
     return (
         vault_from_records(records),
@@ -108,8 +108,15 @@ def make_records(count: int, seed: int) -> list[Record]:
     ]
 
 
-def batches(records: list[Record]) -> list[list[object]]:
-    return [list(flat_rows(records[start : start + BATCH], 0)) for start in range(0, len(records), BATCH)]
+def batches(records: list[Record]) -> list[list[list[object]]]:
+    """The vault's rows, by transaction and by statement."""
+    return [
+        [
+            list(flat_rows(records[chunk : min(chunk + CHUNK_ROWS, first + BATCH)], 0))
+            for chunk in range(first, min(first + BATCH, len(records)), CHUNK_ROWS)
+        ]
+        for first in range(0, len(records), BATCH)
+    ]
 
 
 def make_rows(records: list[Record]) -> list[tuple[object, ...]]:
@@ -127,8 +134,8 @@ def make_rows(records: list[Record]) -> list[tuple[object, ...]]:
     ]
 
 
-def rows_of(flat: list[object]) -> list[list[object]]:
-    return [flat[start : start + WIDTH] for start in range(0, len(flat), WIDTH)]
+def rows_of(batch: list[list[object]]) -> list[list[object]]:
+    return [flat[start : start + WIDTH] for flat in batch for start in range(0, len(flat), WIDTH)]
 
 
 @contextmanager
@@ -160,12 +167,13 @@ def vault_from_records(records: list[Record]) -> float:
         return perf_counter() - start
 
 
-def vault_from_rows(prepared: list[list[object]]) -> float:
+def vault_from_rows(prepared: list[list[list[object]]]) -> float:
     with new_vault() as vault:
         start = perf_counter()
         for batch in prepared:
             with vault.transaction():
-                vault.database.execute(insertion(len(batch) // WIDTH), batch)  # type: ignore[arg-type]
+                for rows in batch:
+                    vault.database.execute(insertion(len(rows) // WIDTH), rows)  # type: ignore[arg-type]
         vault.database.checkpoint()
         return perf_counter() - start
 
@@ -196,8 +204,8 @@ def store(connection: sqlite3.Connection, rows: Sequence[Sequence[object]]) -> N
 
 def time_of_rows(records: list[Record]) -> float:
     start = perf_counter()
-    for first in range(0, len(records), BATCH):
-        flat_rows(records[first : first + BATCH], 0)
+    for first in range(0, len(records), CHUNK_ROWS):
+        flat_rows(records[first : first + CHUNK_ROWS], 0)
     return perf_counter() - start
 
 

@@ -62,7 +62,7 @@ _SETTINGS: Final = (
     "foreign_keys = ON",
     "secure_delete = ON",
     "synchronous = FULL",
-    "wal_autocheckpoint = 2000",
+    "wal_autocheckpoint = 1000",
 )
 # SHA-256 runs in hardware where SHA-512 doesn't, and larger pages cost fewer of either.
 _CIPHER_SETTINGS: Final = ("cipher_hmac_algorithm = HMAC_SHA256", f"cipher_page_size = {PAGE_BYTES}")

@@ -12,10 +12,10 @@ from edgeperso.errors import DataInvalid, NotFound
 from edgeperso.events import Event, emit
 from edgeperso.times import now_ms
 from edgeperso.types import AddReport, Int64, Memory, MemoryFilter, Record
-from edgeperso.vault.database import Database, Values
+from edgeperso.vault.database import Database
 from edgeperso.vault.derived import drop_derived
 from edgeperso.vault.language import language_of
-from edgeperso.vault.memory_rows import COLUMNS, DAY, MAX_ROWS, digest_of, flat_rows, insertion, memory
+from edgeperso.vault.memory_rows import CHUNK_ROWS, COLUMNS, DAY, digest_of, flat_rows, insertion, memory
 from edgeperso.vault.meta import bump_generation
 
 __all__ = ["Memories", "conditions"]
@@ -46,20 +46,23 @@ class Memories:
             DataInvalid: a text that has no UTF-8 form; its batch is not stored.
             VaultError: as `Database` does; the batches before it are stored.
         """
-        size = min(batch_size, MAX_ROWS)
         source = iter(records)
         ids: list[int] = []
         given = 0
-        while batch := list(islice(source, size)):
+        while batch := list(islice(source, batch_size)):
             given += len(batch)
-            ids += self._store(flat_rows(batch, now_ms()), len(batch))
+            ids += self._store(batch)
         emit(Event.MEMORIES_ADDED, added=len(ids), duplicates=given - len(ids))
         return AddReport(ids=tuple(ids), duplicates=given - len(ids))
 
-    def _store(self, rows: Values, count: int) -> Iterable[int]:
+    def _store(self, batch: list[Record]) -> Iterable[int]:
+        recorded_ms = now_ms()
+        added = 0
         with self._database.transaction():
             last = self._last_id()
-            added = self._database.execute(insertion(count), rows)
+            for start in range(0, len(batch), CHUNK_ROWS):
+                chunk = batch[start : start + CHUNK_ROWS]
+                added += self._database.execute(insertion(len(chunk)), flat_rows(chunk, recorded_ms))
             if not added:
                 return ()
             bump_generation(self._database)

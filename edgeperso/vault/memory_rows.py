@@ -16,7 +16,7 @@ from typing import Final
 from edgeperso.types import Kind, Memory, Record, Trust
 from edgeperso.vault.database import Row
 
-__all__ = ["COLUMNS", "DAY", "MAX_ROWS", "digest_of", "flat_rows", "insertion", "memory"]
+__all__ = ["CHUNK_ROWS", "COLUMNS", "DAY", "digest_of", "flat_rows", "insertion", "memory"]
 
 COLUMNS: Final = (
     "id, text, kind, source, locator, title, author, thread, position, occurred_ms, recorded_ms, scope, trust, "
@@ -28,8 +28,8 @@ _STORED: Final = (
 _WIDTH: Final = _STORED.count(",") + 1
 DAY: Final = "coalesce(occurred_ms, 0) >> 26"
 """A memory's coarse time, some 18.6 hours, as the index of uniqueness has it."""
-MAX_ROWS: Final = 32_766 // _WIDTH
-"""Rows in one statement: SQLite allows 32,766 parameters wherever it was built without a limit of its own."""
+CHUNK_ROWS: Final = 64
+"""Rows in one statement: fewer cost more calls, many more cost more memory than a processor caches."""
 
 # One C call for eleven attributes; the enums' own ``value`` is a Python property, ten times slower.
 _fields = attrgetter(
@@ -40,10 +40,9 @@ _KINDS: Final = {kind.value: kind for kind in Kind}
 _TRUSTS: Final = {trust.value: trust for trust in Trust}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=CHUNK_ROWS)
 def insertion(rows: int) -> str:
-    """The statement that inserts this many rows and passes over those that are known: one step of SQLite, in which
-    Python's lock is free."""
+    """The statement that inserts this many rows and passes over those that are known."""
     marks = f"({','.join('?' * _WIDTH)})"
     return f"INSERT OR IGNORE INTO memories ({_STORED}) VALUES {','.join([marks] * rows)}"  # noqa: S608
 

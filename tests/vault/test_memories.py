@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgeperso.errors import DataInvalid, NotFound
 from edgeperso.types import Kind, Memory, MemoryFilter, Record, Trust
 from edgeperso.vault import Vault
-from edgeperso.vault.memory_rows import MAX_ROWS
+from edgeperso.vault.memory_rows import CHUNK_ROWS
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
 RECORDS = st.builds(
@@ -60,10 +60,10 @@ def test_ids_follow_the_order_given_around_duplicates(vault, note) -> None:
 
 
 def test_many_more_than_one_statement_takes(vault, note) -> None:
-    report = vault.memories.add((note(f"n{i}") for i in range(2 * MAX_ROWS + 7)), batch_size=10**6)
-    assert report.added == 2 * MAX_ROWS + 7
+    report = vault.memories.add((note(f"n{i}") for i in range(50 * CHUNK_ROWS + 7)), batch_size=10**6)
+    assert report.added == 50 * CHUNK_ROWS + 7
     texts = [memory.text for memory in vault.memories.scan()]
-    assert texts == [f"n{i}" for i in range(2 * MAX_ROWS + 7)]
+    assert texts == [f"n{i}" for i in range(50 * CHUNK_ROWS + 7)]
 
 
 @pytest.mark.parametrize(
