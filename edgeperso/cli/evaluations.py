@@ -17,7 +17,7 @@ __all__ = ["app", "figures_object"]
 
 app = family("Measure how well it finds and answers.")
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 _EMBEDDER = Annotated[str, typer.Option("--embedder", metavar="NAME", help="An embedder's name or folder.")]
 
 
@@ -37,7 +37,7 @@ def locomo(
     finder = load_embedder(run.catalogue, embedder)
     with run.progress as progress:
         report = run_locomo(data, finder, limit=limit, progress=progress)
-    run.out.result(figures_object(report.figures, n=report.questions, seed=0, models={"embedder": finder.id}))
+    run.out.result(figures_object("locomo", report.figures, n=report.questions, seed=0, models={"embedder": finder.id}))
     by_name = {"all": report.recall} | {f"category {number}": recall for number, recall in report.by_category.items()}
     run.out.rows(
         [("", *(f"recall@{k}" for k in report.recall))]
@@ -46,35 +46,33 @@ def locomo(
     run.out.answer(f"{report.questions} questions in {report.conversations} conversations")
 
 
-def figures_object(figures: dict[str, float], *, n: int, seed: int, models: dict[str, str]) -> dict[str, object]:
+def figures_object(
+    name: str, figures: dict[str, float], *, n: int, seed: int, models: dict[str, str]
+) -> dict[str, object]:
     """What every measurement prints with ``--json``: ``figures``, and what they were measured on."""
+    from edgeperso.engine.machine import cpu_name
+
+    system = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     return {
+        "name": name,
         "figures": figures,
         "n": n,
         "seed": seed,
         "commit": _commit(),
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "cpu": _cpu_name(),
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-        },
+        "machine": f"{cpu_name()}, {system}",
         "models": models,
     }
 
 
-def _cpu_name() -> str:
-    from edgeperso.engine.machine import cpu_name
-
-    return cpu_name()
-
-
 def _commit() -> str:
-    """The checkout's commit, or nothing where the package was installed without one."""
+    """The checkout's commit, with ``+`` when files differ from it; ``unknown`` outside of one."""
     git = shutil.which("git")
-    if git is None or not (_PACKAGE.parent / ".git").exists():
-        return ""
-    found = subprocess.run(  # noqa: S603 - the path comes from PATH, the words are ours
-        [git, "-C", str(_PACKAGE.parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    if git is None or not (_ROOT / ".git").exists():
+        return "unknown"
+    commit, changes = (
+        subprocess.run(  # noqa: S603 - the path comes from PATH, the words are ours
+            [git, "-C", str(_ROOT), *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        for words in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "-uno"))
     )
-    return found.stdout.strip()
+    return commit + ("+" if changes else "")
