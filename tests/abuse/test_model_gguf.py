@@ -118,6 +118,7 @@ def test_headers_that_contradict_themselves(model: Path, data: bytes) -> None:
         {"llama__attention__head_count_kv": 3},
         {"llama__embedding_length": 0},
         {"llama__block_count": 2**31},
+        {"llama__block_count": 513},
         {"llama__context_length": 0},
         {"llama__feed_forward_length": "wide"},
         {"llama__embedding_length": 65},
