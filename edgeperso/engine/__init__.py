@@ -7,6 +7,7 @@ from edgeperso.engine.engine import DEFAULT_N_CTX, Engine
 from edgeperso.engine.generation import Generation
 from edgeperso.engine.likeness import Likeness
 from edgeperso.engine.optimize import Candidate, OptimizeReport, best_file, optimize
+from edgeperso.engine.quoting import QuotedAnswer
 from edgeperso.engine.results import GenerationStats, ModelInfo, Sampling, Score
 from edgeperso.engine.speed import BenchReport, Speed, bench
 
@@ -22,6 +23,7 @@ __all__ = [
     "Likeness",
     "ModelInfo",
     "OptimizeReport",
+    "QuotedAnswer",
     "Sampling",
     "Score",
     "Speed",

@@ -11,6 +11,7 @@ from typing import Self
 
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
+from edgeperso.engine.quoting import QuotedAnswer
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
 from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations
@@ -35,6 +36,7 @@ class Engine:
         self.lock = threading.RLock()
         self._tickets = itertools.count()
         self._holder: int | None = None
+        self._ends: list[int] | None = None
 
     @classmethod
     def open(
@@ -155,6 +157,24 @@ class Engine:
             ticket = next(self._tickets)
         return Generation(self, prompt, sampler, ticket=ticket, max_tokens=max_tokens, stop=tuple(stop), cancel=cancel)
 
+    def quote(
+        self,
+        tokens: Sequence[int],
+        sources: Sequence[str],
+        *,
+        max_tokens: int = 14,
+        cancel: threading.Event | None = None,
+    ) -> QuotedAnswer:
+        """Go on from ``tokens`` with a run of words out of ``sources``, and nothing else.
+
+        Raises:
+            As `generate`.
+        """
+        prompt = list(tokens)
+        with self.lock:
+            self._check_prompt(prompt, 0)
+        return QuotedAnswer(self, prompt, sources, max_tokens=max_tokens, cancel=cancel)
+
     def score(self, prefix: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[Score]:
         """How likely each continuation is right after ``prefix``, which is evaluated once.
 
@@ -215,8 +235,10 @@ class Engine:
     def end_tokens(self) -> list[int]:
         """The tokens by which the model may end an answer."""
         with self.lock:
-            model = self._model
-            return [token for token in range(model.n_vocab) if model.is_end(token)]
+            if self._ends is None:
+                model = self._model
+                self._ends = [token for token in range(model.n_vocab) if model.is_end(token)]
+            return self._ends
 
     # ---- for generations -----------------------------------------------------------------------------------------
 

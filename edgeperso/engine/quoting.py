@@ -12,15 +12,19 @@ arXiv:1609.08144, section 7, with alpha = 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
+from edgeperso.engine.generation import Advance
+from edgeperso.engine.results import GenerationStats, Stopped
 from edgeperso.types import Float32
 
-__all__ = ["Branching", "Quotation", "find_quotation"]
+__all__ = ["Branching", "Quotation", "QuotedAnswer", "find_quotation"]
 
 _BEAM: Final = 3
 _ENDINGS: Final = (".", ",", "\n", ";", ":", "!", "?", " and", " but", " (", " -", " –", " —")
@@ -46,6 +50,17 @@ class Branching(Protocol):
         ...
 
 
+class _Evaluating(Branching, Protocol):
+    """An engine, as an answer uses it."""
+
+    @property
+    def lock(self) -> threading.RLock: ...
+
+    def advance(self, tokens: list[int], ticket: int | None, cancel: threading.Event | None) -> Advance: ...
+
+    def detokenize(self, tokens: Sequence[int]) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Quotation:
     """The run of words chosen: ``source`` is the index of the text it stands in (the first, if in several), and
@@ -61,6 +76,69 @@ class _Beam:
     log_likelihood: float
     tokens: list[int]
     places: list[Place]
+
+
+class QuotedAnswer:
+    """An answer in the words of the sources, to be used as a `Generation`: it comes as one piece, or as none if the
+    sources hold no words. ``cancel`` ends it before anything is evaluated, or after the prompt."""
+
+    def __init__(
+        self,
+        engine: _Evaluating,
+        prompt: list[int],
+        sources: Sequence[str],
+        *,
+        max_tokens: int,
+        cancel: threading.Event | None,
+    ) -> None:
+        self._engine = engine
+        self._prompt = prompt
+        self._sources = sources
+        self._max_tokens = max_tokens
+        self._cancel = cancel
+        self._held = self._cached = 0
+        self._prefill_ms = self._search_ms = 0.0
+        self._stopped: Stopped | None = None
+        self.tokens: list[int] = []
+        self.quotation: Quotation | None = None
+        self._pieces = self._run()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces
+
+    def close(self) -> None:
+        """End it here."""
+        self._pieces.close()
+        self._stopped = self._stopped or "cancelled"
+
+    @property
+    def stats(self) -> GenerationStats:
+        return GenerationStats(
+            prompt_tokens=len(self._prompt),
+            cached_tokens=self._cached,
+            evaluated_tokens=self._held - self._cached,
+            generated_tokens=len(self.tokens),
+            prefill_ms=self._prefill_ms,
+            first_token_ms=self._prefill_ms + self._search_ms,
+            decode_ms=0.0,
+            stopped=self._stopped,
+        )
+
+    def _run(self) -> Generator[str, None, None]:
+        began = time.perf_counter()
+        with self._engine.lock:
+            advance = self._engine.advance(self._prompt, None, self._cancel)
+        self._cached, self._held = advance.cached, advance.held
+        self._prefill_ms = (time.perf_counter() - began) * 1000
+        if advance.held < len(self._prompt) or (self._cancel is not None and self._cancel.is_set()):
+            self._stopped = "cancelled"
+            return
+        self.quotation = find_quotation(self._engine, self._prompt, self._sources, max_tokens=self._max_tokens)
+        self._search_ms = (time.perf_counter() - began) * 1000 - self._prefill_ms
+        self._stopped = "end"
+        if self.quotation is not None:
+            self.tokens = self.quotation.tokens
+            yield self._engine.detokenize(self.tokens)
 
 
 def find_quotation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Final
 
 from edgeperso.errors import NotFound
@@ -54,6 +55,11 @@ class Conversations:
             (conversation_id,),
         )
         return [_turn(row) for row in rows]
+
+    def all_turns(self) -> Iterator[Turn]:
+        """Every turn of every conversation, by conversation and order."""
+        for row in self._database.rows(f"SELECT {_COLUMNS} FROM turns ORDER BY conversation_id, id"):  # noqa: S608
+            yield _turn(row)
 
     def turn(self, id_: int) -> Turn:
         """Raises:

@@ -1,0 +1,10 @@
+"""The façade of edgeperso: a vault, an embedder and a model, and what a person does with them."""
+
+from __future__ import annotations
+
+from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assistant, open_assistant
+from edgeperso.assistant.chat import Chat
+from edgeperso.assistant.reply import Reply
+from edgeperso.assistant.trace import HitTrace, Trace
+
+__all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "Assistant", "Chat", "HitTrace", "Reply", "Trace", "open_assistant"]

@@ -1,0 +1,211 @@
+"""The façade: one vault, one embedder, one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgeperso.assistant.chat import Chat
+from edgeperso.assistant.export import ExportReport, export_jsonl
+from edgeperso.assistant.readers import reader_for
+from edgeperso.assistant.reply import Reply
+from edgeperso.assistant.trace import Trace
+from edgeperso.catalogue import Catalogue
+from edgeperso.embedding import embed_missing, load_embedder
+from edgeperso.engine import Engine
+from edgeperso.engine.optimize import best_file
+from edgeperso.errors import EmptyQuestion, NotFound, UsageError
+from edgeperso.importers import ImportReport, import_path
+from edgeperso.knowledge import derive_facts
+from edgeperso.retrieval import Retriever
+from edgeperso.settings import default_home, default_models_dir
+from edgeperso.times import now_ms
+from edgeperso.types import Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record
+from edgeperso.vault import Vault
+from edgeperso.vault.credentials import Credential
+from edgeperso.vault.erasure import ErasurePlan, Receipt, erase, plan
+
+__all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "Assistant", "open_assistant"]
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_EMBEDDER = "minilm-int8"
+_SEARCHED = 40
+_REMEMBERED = "remembered"
+EVERYTHING = MemoryFilter()
+
+
+class Assistant:
+    """What a person does with their vault. Models are loaded when first needed.
+
+    Use it as a context manager, or `close` it: the key and the models leave memory then.
+    """
+
+    def __init__(
+        self, vault: Vault, catalogue: Catalogue, *, model: str | None = None, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self.vault = vault
+        self.catalogue = catalogue
+        self._model = model
+        self._clock = clock
+        self._embedder: Embedder | None = None
+        self._retriever: Retriever | None = None
+        self._engine: Engine | None = None
+
+    # Taking in
+
+    def add(self, path: str | Path, *, scope: str = "personal", progress: Progress | None = None) -> ImportReport:
+        """Import files of any format that the importers know, then make what is new findable. Safe to repeat."""
+        report = import_path(self.vault, Path(path), scope=scope, progress=progress)
+        self.catch_up(progress)
+        return report
+
+    def remember(
+        self,
+        text: str,
+        *,
+        kind: Kind = Kind.NOTE,
+        scope: str = "personal",
+        occurred_ms: int | None = None,
+    ) -> Memory:
+        """Store what the person says, as true from now on; what it replaces is closed, not deleted.
+
+        Raises:
+            EmptyQuestion: nothing but white space.
+        """
+        if not text.strip():
+            raise EmptyQuestion("There is nothing to remember.", hint="Write what should be remembered.")
+        when = self._clock() if occurred_ms is None else occurred_ms
+        record = Record(text=text.strip(), kind=kind, source=_REMEMBERED, occurred_ms=when, scope=scope)
+        report = self.vault.memories.add([record])
+        self.catch_up()
+        if report.ids:
+            return self.vault.memories.one(report.ids[0])
+        return next(m for m in self.vault.memories.scan(MemoryFilter(sources=(_REMEMBERED,))) if m.text == record.text)
+
+    def catch_up(self, progress: Progress | None = None) -> None:
+        """Derive facts and embed whatever isn't yet: after an import, or after one that was interrupted."""
+        derive_facts(self.vault)
+        embed_missing(self.vault, self.embedder, progress)
+
+    # Finding and answering
+
+    def recall(self, text: str, *, limit: int = 10, where: MemoryFilter = EVERYTHING) -> list[Hit]:
+        """The memories that bear on ``text``, best first."""
+        self.catch_up()
+        return self.retriever.search(Query(text, now_ms=self._clock(), limit=limit, where=where))
+
+    def find(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
+        """What an answer may draw on, best first, and what was found but is superseded for this question."""
+        hits = self.recall(question, limit=_SEARCHED, where=where) if question.strip() else []
+        return hits, []
+
+    def ask(self, question: str, *, where: MemoryFilter = EVERYTHING, max_tokens: int | None = None) -> Reply:
+        """One question, one answer, drawn from what the vault knows."""
+        return self.chat(where=where).ask(question, max_tokens=max_tokens)
+
+    def chat(self, *, where: MemoryFilter = EVERYTHING) -> Chat:
+        return Chat(self, self.engine, reader_for(self.engine.info), where)
+
+    def why(self) -> Trace:
+        """How the last answer came about, whichever process gave it.
+
+        Raises:
+            NotFound: there is none yet.
+        """
+        turn = self.vault.conversations.last_answer()
+        if turn is None or turn.trace is None:
+            raise NotFound("No answer is stored yet.", hint="Ask something first.")
+        return Trace.from_dict(turn.trace)
+
+    # Correcting and letting go
+
+    def edit(self, memory_id: int, text: str) -> Memory:
+        """Replace a memory's text; what was derived from the old text goes.
+
+        Raises:
+            NotFound: there is no such memory.
+        """
+        if not text.strip():
+            raise UsageError("The new text is empty.", hint="Use `forget` to delete a memory.")
+        memory = self.vault.memories.edit(memory_id, text.strip())
+        self.catch_up()
+        return memory
+
+    def plan_forget(self, *, ids: tuple[int, ...] = (), where: MemoryFilter | None = None) -> ErasurePlan:
+        """What `forget` would delete; touches nothing."""
+        return plan(self.vault, ids=ids, where=where)
+
+    def forget(self, what: ErasurePlan) -> Receipt:
+        """Delete it for good: text, vectors, index, facts, and the answers that drew on it."""
+        receipt = erase(self.vault, what)
+        derive_facts(self.vault)
+        return receipt
+
+    def export(self, path: str | Path) -> ExportReport:
+        """Write all memories, the profile and the conversations as readable JSONL to a new file: the person's own data,
+        in plain text, only ever on their word."""
+        return export_jsonl(self.vault, Path(path))
+
+    # What it runs on
+
+    @property
+    def embedder(self) -> Embedder:
+        if self._embedder is None:
+            self._embedder = load_embedder(self.catalogue, self.vault.meta.get("embedder_name") or DEFAULT_EMBEDDER)
+        return self._embedder
+
+    @property
+    def retriever(self) -> Retriever:
+        if self._retriever is None:
+            self._retriever = Retriever(self.vault, self.embedder)
+        return self._retriever
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None:
+            name = self._model or self.vault.meta.get("model") or DEFAULT_MODEL
+            self._engine = Engine.open(best_file(self.catalogue.locate(name)))
+        return self._engine
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        self.vault.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_assistant(
+    home: str | Path | None = None,
+    *,
+    key: Credential,
+    model: str | None = None,
+    models_dir: str | Path | None = None,
+    clock: Callable[[], int] = now_ms,
+) -> Assistant:
+    """Open the vault in ``home`` (default: `default_home`) with ``key``.
+
+    Args:
+        model: a catalogue name or a path to a GGUF file; None takes the one that `model use` chose.
+        models_dir: where model files lie (default: `default_models_dir`).
+        clock: tells the time in ms since the epoch: what "now" and "last week" mean.
+
+    Raises:
+        VaultNotFound, WrongKey, VaultDamaged and the rest of those families.
+    """
+    vault = Vault.open(default_home() if home is None else Path(home), key)
+    return Assistant(
+        vault,
+        Catalogue(default_models_dir() if models_dir is None else Path(models_dir)),
+        model=model,
+        clock=clock,
+    )

@@ -1,0 +1,40 @@
+"""How much a model can read at once, by its size: what small models need is not what large ones do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edgeperso.engine import ModelInfo
+from edgeperso.prompting import Budget
+
+__all__ = ["Reader", "reader_for"]
+
+_SMALL: Final = 400_000_000
+_MEDIUM: Final = 3_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """``begin``: the answer's first words are written for the model. ``memory_tokens``: the most that notes may take;
+    a 135M model finds the one note that matters among four, not among forty (docs/explanation/reading.md)."""
+
+    begin: bool
+    memory_tokens: int
+    answer_tokens: int
+
+    def budget(self, context_tokens: int) -> Budget:
+        """The reader's budget in a context of that size: at least half of it stays free for conversation."""
+        return Budget(
+            context_tokens=context_tokens,
+            answer_tokens=min(self.answer_tokens, context_tokens // 4),
+            memory_tokens=min(self.memory_tokens, context_tokens // 2),
+        )
+
+
+def reader_for(model: ModelInfo) -> Reader:
+    if model.n_params < _SMALL:
+        return Reader(begin=True, memory_tokens=220, answer_tokens=64)
+    if model.n_params < _MEDIUM:
+        return Reader(begin=True, memory_tokens=900, answer_tokens=256)
+    return Reader(begin=False, memory_tokens=2000, answer_tokens=512)

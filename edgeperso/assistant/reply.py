@@ -1,0 +1,141 @@
+"""An answer while it is being said, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from edgeperso.assistant.trace import HitTrace, Trace
+from edgeperso.engine import Generation, ModelInfo
+from edgeperso.prompting import Budget, Prompt
+from edgeperso.types import Hit
+
+__all__ = ["Plan", "Reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that went into a prompt, for the trace. Times in ms."""
+
+    prompt: Prompt
+    hits: tuple[Hit, ...]
+    superseded: tuple[Hit, ...]
+    budget: Budget
+    model: ModelInfo
+    search_ms: float
+    prompt_ms: float
+
+
+class Reply:
+    """Iterate over it for pieces of text as they come; ``text``, ``sources`` and ``trace`` run it to its end first.
+
+    ``cancel()``, also from another thread, ends it after the current token: what was said is kept and stored.
+    """
+
+    def __init__(
+        self, plan: Plan, generation: Generation, cancel: threading.Event, done: Callable[[Reply], None]
+    ) -> None:
+        self._plan = plan
+        self._generation = generation
+        self._cancel = cancel
+        self._done = done
+        self._said: list[str] = []
+        self._began = time.perf_counter()
+        self._trace: Trace | None = None
+        self._stream = self._pieces()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._stream
+
+    @property
+    def text(self) -> str:
+        self._finish()
+        return "".join(self._said)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Ids of the memories that the model read."""
+        return self._plan.prompt.included
+
+    @property
+    def trace(self) -> Trace:
+        self._finish()
+        if self._trace is None:
+            self._trace = self._make_trace()
+        return self._trace
+
+    @property
+    def answer_tokens(self) -> list[int]:
+        """The generated token ids so far."""
+        return self._generation.tokens
+
+    def cancel(self) -> None:
+        self._cancel.set()
+
+    def _pieces(self) -> Iterator[str]:
+        try:
+            begun = self._plan.prompt.begun
+            if begun:
+                self._said.append(begun)
+                yield begun
+            for piece in self._generation:
+                text = piece if self._said else piece.lstrip()
+                if text:
+                    self._said.append(text)
+                    yield text
+        except (KeyboardInterrupt, GeneratorExit):
+            self._cancel.set()
+            raise
+        finally:
+            self._generation.close()
+            self._done(self)
+
+    def _finish(self) -> None:
+        for _ in self._stream:
+            pass
+
+    def _make_trace(self) -> Trace:
+        plan, stats = self._plan, self._generation.stats
+        outcome = {
+            **dict.fromkeys(plan.prompt.included, "included"),
+            **{dropped.memory_id: dropped.reason for dropped in plan.prompt.dropped},
+            **{hit.memory.id: "superseded" for hit in plan.superseded},
+        }
+        return Trace(
+            sources=plan.prompt.included,
+            hits=tuple(
+                HitTrace(hit.memory.id, hit.score, hit.parts, outcome[hit.memory.id])
+                for hit in (*plan.hits, *plan.superseded)
+            ),
+            model={
+                "name": plan.model.name,
+                "quantization": plan.model.quantization,
+                "architecture": plan.model.architecture,
+            },
+            budget={
+                "context": plan.budget.context_tokens,
+                "answer": plan.budget.answer_tokens,
+                "memory_limit": plan.budget.memory_tokens,
+                "stable": plan.prompt.stable_tokens,
+                "memories": plan.prompt.memory_tokens,
+                "question": plan.prompt.question_tokens,
+            },
+            tokens={
+                "prompt": stats.prompt_tokens,
+                "cached": stats.cached_tokens,
+                "evaluated": stats.evaluated_tokens,
+                "generated": stats.generated_tokens,
+            },
+            timings_ms={
+                "search": plan.search_ms,
+                "prompt": plan.prompt_ms,
+                "prefill": stats.prefill_ms,
+                "first_token": plan.search_ms + plan.prompt_ms + stats.first_token_ms,
+                "decode": stats.decode_ms,
+                "total": plan.search_ms + plan.prompt_ms + (time.perf_counter() - self._began) * 1000,
+            },
+            stopped=stats.stopped or "cancelled",
+            restarted=plan.prompt.restarted,
+        )

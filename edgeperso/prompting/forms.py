@@ -1,0 +1,118 @@
+"""How a prompt is put to a model: through its own chat template, or as a text to be continued.
+
+Both grow at the end only: ``opening`` once, then ``turn`` after ``turn``, the model's answers in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from edgeperso.prompting.pieces import Piece
+
+__all__ = ["ChatForm", "CompletionForm", "Form", "Render", "choose_form"]
+
+Render = Callable[[list[dict[str, str]]], "str | None"]
+"""Messages (role, content) → the prompt as the model's own template writes it, up to the answer; None if it refuses."""
+
+_SYSTEM: Final = "You answer questions from the person's notes, briefly."
+_NOTES: Final = "Notes, with dates:\n\n"
+_MARKS: Final = ("\u2063s0\u2063", "\u2063u1\u2063", "\u2063a1\u2063", "\u2063u2\u2063")
+
+
+class Form(Protocol):
+    """The shape of a prompt. ``stop`` ends an answer."""
+
+    @property
+    def stop(self) -> tuple[str, ...]: ...
+
+    def opening(self, profile: str) -> list[Piece]:
+        """What comes first and stays the same: who the model is, and the person's profile card."""
+        ...
+
+    def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
+        """What is appended for a question: the quoted notes, the question, the first words of the answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionForm:
+    """For models without a chat template: notes, the question, and an answer to go on with."""
+
+    stop: tuple[str, ...] = ("\n",)
+
+    def opening(self, profile: str) -> list[Piece]:
+        return [Piece(f"{profile}\n\n")] if profile else []
+
+    def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
+        lines = "".join(f"{note}\n" for note in notes)
+        head = f"Notes from the person's life:\n\n{lines}\n" if notes else ""
+        gap = "" if first else "\n\n"
+        begin = f" {begun}" if begun else ""
+        return [Piece(f"{gap}{head}Question: {question}\nThe answer, from the notes:{begin}")]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatForm:
+    """Through the model's own template, cut into what is ours (its markup) and the gaps that hold text of people."""
+
+    before_system: str
+    before_user: str
+    after_user: str
+    between: str
+    after_next: str
+    begin: bool = False
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        return ("\n",) if self.begin else ()
+
+    def opening(self, profile: str) -> list[Piece]:
+        system = f"{_SYSTEM}\n{profile}" if profile else _SYSTEM
+        return [Piece(self.before_system, ours=True), Piece(system), Piece(self.before_user, ours=True)]
+
+    def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
+        lines = "".join(f"{note}\n" for note in notes)
+        body = f"{_NOTES}{lines}\nAnswer from the notes.\nQuestion: {question}" if notes else f"Question: {question}"
+        markup = [] if first else [Piece(self.between, ours=True)]
+        answer = [Piece(f"Answer: {begun}" if begun else "Answer:")] if self.begin else []
+        return [*markup, Piece(body), Piece(self.after_user if first else self.after_next, ours=True), *answer]
+
+
+def choose_form(render: Render | None, *, begin: bool) -> Form:
+    """The model's chat template if it has one that two turns can be read off, else the completion form.
+
+    ``begin`` writes the first words of the answer in the model's place, which small models need.
+    """
+    form = None if render is None else _read_template(render, begin=begin)
+    return form if form is not None else CompletionForm()
+
+
+def _read_template(render: Render, *, begin: bool) -> ChatForm | None:
+    system, user, answer, following = _MARKS
+    for system_in_user in (False, True):
+        opening = [] if system_in_user else [{"role": "system", "content": system}]
+        first = {"role": "user", "content": f"{system}\n\n{user}" if system_in_user else user}
+        one = render([*opening, first])
+        two = render(
+            [*opening, first, {"role": "assistant", "content": answer}, {"role": "user", "content": following}]
+        )
+        if one is None or two is None:
+            continue
+        parts = _cut(one, (system, user)), _cut(two, (system, user, answer, following))
+        if parts[0] is not None and parts[1] is not None and parts[0][:2] == parts[1][:2]:
+            before_system, before_user, after_user = parts[0]
+            between, after_next = parts[1][3:]
+            return ChatForm(before_system, before_user, after_user, between, after_next, begin)
+    return None
+
+
+def _cut(text: str, marks: tuple[str, ...]) -> list[str] | None:
+    parts: list[str] = []
+    for mark in marks:
+        head, found, text = text.partition(mark)
+        if not found:
+            return None
+        parts.append(head)
+    return [*parts, text]

@@ -1,0 +1,164 @@
+"""A conversation as tokens that only grow at the end, within a budget that is never exceeded.
+
+The stable part comes first (system, profile), then turn by turn: memories as quoted data, the person's words, the
+answer. llama.cpp's prefix cache therefore holds from turn to turn. When the context is full, the layout begins anew
+with the stable part and the question at hand, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgeperso.errors import EmptyQuestion, QuestionTooLong
+from edgeperso.prompting.begun import begun_answer
+from edgeperso.prompting.forms import Form
+from edgeperso.prompting.pieces import Tokenizer, tokenize_pieces
+from edgeperso.prompting.quote import quote
+from edgeperso.types import Hit
+
+__all__ = ["Budget", "Dropped", "Layout", "Prompt", "profile_card"]
+
+_NOTE_OVERHEAD: Final = 2
+"""Tokens that a line of its own may cost beyond those of its text, when pieces are joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """In tokens: the model's context, what is kept free in it for the answer, the most that memories may take."""
+
+    context_tokens: int
+    answer_tokens: int
+    memory_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A memory that was found and left out: ``reason`` is ``budget`` (no room), ``shown`` (it stands earlier in the
+    conversation) or ``superseded`` (a newer memory replaced it)."""
+
+    memory_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One turn, ready for the engine. ``tokens`` is the whole sequence, its first ``kept_tokens`` the same as in the
+    turn before; ``memory_tokens`` and ``question_tokens`` are parts of the rest. ``begun`` are the first words of the
+    answer, already in the tokens. ``restarted``: the earlier turns no longer fit and were left out."""
+
+    tokens: list[int]
+    kept_tokens: int
+    stable_tokens: int
+    memory_tokens: int
+    question_tokens: int
+    begun: str
+    stop: tuple[str, ...]
+    included: tuple[int, ...]
+    dropped: tuple[Dropped, ...]
+    restarted: bool
+
+
+class Layout:
+    """The growing token sequence of one conversation with one model."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, form: Form, budget: Budget, *, bos: Sequence[int] = (), profile: str = ""
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._form = form
+        self._budget = budget
+        self._stable = [*bos, *tokenize_pieces(tokenizer, form.opening(profile))]
+        self._tokens = list(self._stable)
+        self._shown: set[int] = set()
+        self._turns = 0
+
+    def turn(self, question: str, hits: Sequence[Hit], *, begin: bool) -> Prompt:
+        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes; the best stands
+        nearest to the question. With ``begin`` the answer's first words are written for the model.
+
+        Raises:
+            EmptyQuestion: nothing but white space.
+            QuestionTooLong: the question alone doesn't fit beside the stable part and the answer.
+        """
+        question = " ".join(question.split())
+        if not question:
+            raise EmptyQuestion("The question is empty.")
+        begun = begun_answer(question) if begin else ""
+        bare = self._turn_tokens([], question, begun, first=self._turns == 0)
+        room = self._room(len(bare))
+        restarted = room < 0 and self._turns > 0
+        if restarted:
+            self._tokens, self._shown, self._turns = list(self._stable), set(), 0
+            bare = self._turn_tokens([], question, begun, first=True)
+            room = self._room(len(bare))
+        if room < 0:
+            raise QuestionTooLong(
+                f"The question takes {len(bare)} tokens; {max(0, room + len(bare))} are free in a context of "
+                f"{self._budget.context_tokens} that keeps {self._budget.answer_tokens} for the answer."
+            )
+        return self._fill(question, begun, hits, min(room, self._budget.memory_tokens), len(bare), restarted=restarted)
+
+    def answered(self, tokens: Sequence[int]) -> None:
+        """Append what the model said, token by token, so that the next turn finds it in the prefix cache."""
+        self._tokens += tokens
+
+    def _room(self, bare: int) -> int:
+        return self._budget.context_tokens - self._budget.answer_tokens - len(self._tokens) - bare
+
+    def _fill(self, question: str, begun: str, hits: Sequence[Hit], room: int, bare: int, *, restarted: bool) -> Prompt:
+        """Take hits from the best down while they fit, then build the turn and check it against the budget."""
+        first, kept = self._turns == 0, len(self._tokens)
+        taken, dropped = self._choose(hits, room)
+        while True:
+            notes = [quote(hit.memory) for hit in reversed(taken)]
+            added = self._turn_tokens(notes, question, begun, first=first)
+            if len(added) - bare <= room or not taken:
+                break
+            dropped.append(Dropped(taken.pop().memory.id, "budget"))
+        self._tokens += added
+        self._turns += 1
+        included = tuple(hit.memory.id for hit in taken)
+        self._shown.update(included)
+        return Prompt(
+            tokens=list(self._tokens),
+            kept_tokens=0 if first else kept,
+            stable_tokens=len(self._stable),
+            memory_tokens=len(added) - bare,
+            question_tokens=bare,
+            begun=begun,
+            stop=self._form.stop,
+            included=included,
+            dropped=tuple(dropped),
+            restarted=restarted,
+        )
+
+    def _choose(self, hits: Sequence[Hit], room: int) -> tuple[list[Hit], list[Dropped]]:
+        taken: list[Hit] = []
+        dropped: list[Dropped] = []
+        full = False
+        for hit in hits:
+            if hit.memory.id in self._shown:
+                dropped.append(Dropped(hit.memory.id, "shown"))
+                continue
+            cost = len(self._tokenizer.tokenize(quote(hit.memory))) + _NOTE_OVERHEAD
+            if full or cost > room:
+                dropped.append(Dropped(hit.memory.id, "budget"))
+                # A memory that is too long by itself makes way for the next; a full budget ends the list, so that
+                # a worse memory never takes the place of a better one for being short.
+                full = full or bool(taken)
+                continue
+            room -= cost
+            taken.append(hit)
+        return taken, dropped
+
+    def _turn_tokens(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[int]:
+        return tokenize_pieces(self._tokenizer, self._form.turn(notes, question, begun, first=first))
+
+
+def profile_card(attributes: dict[str, str]) -> str:
+    """The person's static attributes as one line for the stable part; empty without any."""
+    if not attributes:
+        return ""
+    return "About the person: " + "; ".join(f"{name}: {' '.join(value.split())}" for name, value in attributes.items())

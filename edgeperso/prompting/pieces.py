@@ -1,0 +1,33 @@
+"""What prompts are made of: pieces of text that are either ours or a person's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Piece", "Tokenizer", "tokenize_pieces"]
+
+
+class Tokenizer(Protocol):
+    """All that prompting knows of a model's vocabulary."""
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of ``text``; control tokens written in it count as such only if ``special``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of text. Only ours may hold control tokens: a person's text, and whatever others wrote to them, is
+    tokenized as plain characters, so it can't open a turn or speak as the system."""
+
+    text: str
+    ours: bool = False
+
+
+def tokenize_pieces(tokenizer: Tokenizer, pieces: list[Piece]) -> list[int]:
+    tokens: list[int] = []
+    for piece in pieces:
+        if piece.text:
+            tokens += tokenizer.tokenize(piece.text, special=piece.ours)
+    return tokens

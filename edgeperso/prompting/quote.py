@@ -1,0 +1,50 @@
+"""A memory as a line of a prompt: dated, attributed, fenced."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from edgeperso.times import day_of
+from edgeperso.types import Kind, Memory, Trust
+
+__all__ = ["OWN_AUTHORS", "quote"]
+
+OWN_AUTHORS: Final = frozenset({"", "me", "i", "you"})
+_SPACES: Final = re.compile(r"\s+")
+
+
+def quote(memory: Memory) -> str:
+    """``[3 March 2024, mail from Ann] text`` on one line, without a line end.
+
+    The text can't leave its line: white space is folded, control and format characters go. So nothing in it can pose
+    as a further note, a question, or an answer of ours.
+    """
+    label = ", ".join(part for part in (_day(memory), _origin(memory), _title(memory)) if part)
+    text = _one_line(memory.text)
+    return f"[{label}] {text}" if label else f"- {text}"
+
+
+def _day(memory: Memory) -> str:
+    return "" if memory.occurred_ms is None else day_of(memory.occurred_ms)
+
+
+def _origin(memory: Memory) -> str:
+    author = _one_line(memory.author).replace("]", ")").replace("[", "(")
+    own = memory.author.strip().lower() in OWN_AUTHORS
+    if memory.kind is Kind.MAIL:
+        return "mail you wrote" if memory.trust is Trust.SELF or own else f"mail from {author}"
+    if memory.kind is Kind.CHAT:
+        return "you said" if own else f"{author} said"
+    return "" if own else author
+
+
+def _title(memory: Memory) -> str:
+    title = _one_line(memory.title).replace("]", ")").replace("[", "(")
+    return "" if not title or title.lower() in memory.text.lower() or len(title) > 80 else title
+
+
+def _one_line(text: str) -> str:
+    kept = "".join(ch if ch.isspace() or unicodedata.category(ch)[0] != "C" else " " for ch in text)
+    return _SPACES.sub(" ", kept).strip()
