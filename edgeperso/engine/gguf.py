@@ -36,12 +36,12 @@ _BLOCKS = {  # ggml tensor type: (elements in a block, bytes of a block)
     24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54),
     35: (256, 66), 39: (32, 17), 40: (64, 36),
 }  # fmt: skip
-_MOST = {  # numbers that llama.cpp allocates by, and asserts: none is 0
-    "block_count": 512,
-    "context_length": 1 << 30,
-    "embedding_length": 1 << 20,
-    "attention.head_count": 1 << 16,
-    "feed_forward_length": 1 << 24,
+_BOUNDS = {  # numbers that llama.cpp allocates by or asserts; models without attention have 0 heads
+    "block_count": (1, 512),
+    "context_length": (1, 1 << 30),
+    "embedding_length": (1, 1 << 20),
+    "attention.head_count": (0, 1 << 16),
+    "feed_forward_length": (0, 1 << 24),
 }
 _TOKENS = "tokenizer.ggml.tokens"
 
@@ -154,13 +154,13 @@ class _Reader:
         architecture = metadata.get("general.architecture")
         if not isinstance(architecture, str) or not architecture:
             self._corrupt("doesn't name its architecture")
-        for name, most in _MOST.items():
+        for name, (least, most) in _BOUNDS.items():
             value = metadata.get(f"{architecture}.{name}")
-            if value is not None and (not isinstance(value, int) or not 0 < value <= most):
+            if value is not None and (not isinstance(value, int) or not least <= value <= most):
                 self._corrupt(f"has an impossible {name}")
         width, heads = (metadata.get(f"{architecture}.{name}") for name in ("embedding_length", "attention.head_count"))
         groups = metadata.get(f"{architecture}.attention.head_count_kv")
-        if isinstance(heads, int) and isinstance(groups, int) and not 0 < groups <= heads:
+        if isinstance(heads, int) and isinstance(groups, int) and not 0 <= groups <= heads:
             self._corrupt("has an impossible attention.head_count_kv")
         if isinstance(width, int) and isinstance(heads, int) and heads > width:
             self._corrupt("has an impossible attention.head_count")
