@@ -166,7 +166,8 @@ def _subject_question(wh: str, words: list[str]) -> str:
         return ""
     if wh == "who":
         return _second_person(["the", "person", "who", *words, "is"])
-    verb = next((i for i, word in enumerate(words) if word.lower().endswith("s") and _can_be_verb(word)), None)
+    verbs = [i for i, word in enumerate(words[:3]) if word.lower().endswith("s") and _can_be_verb(word)]
+    verb = next((i for i in verbs if i), verbs[0] if verbs else None)
     if wh not in ("what", "which") or verb is None:
         return ""
     thing = ["the", *words[:verb], "that"] if verb else ["what"]
