@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
-PIP := $(PY) -m pip --disable-pip-version-check install -q --constraint constraints.txt
+PIP := $(PY) -m pip --disable-pip-version-check install --constraint constraints.txt
 export EDGEPERSO_MODELS ?= $(CURDIR)/models
 MODELS := smollm2-135m minilm-int8
 
@@ -54,12 +54,12 @@ $(STAMPS)/venv:
 $(STAMPS)/packages: $(STAMPS)/venv pyproject.toml constraints.txt scripts/requirements.py
 	@echo "packages: fetching about 60 of them (half a minute)"
 	@$(PY) scripts/requirements.py --without llama-cpp-python dev > $(STAMPS)/requirements.txt
-	@$(PIP) --requirement $(STAMPS)/requirements.txt
+	@$(PIP) -q --requirement $(STAMPS)/requirements.txt
 	@touch $@
 
 $(STAMPS)/package: $(STAMPS)/packages CMakeLists.txt $(wildcard native/*)
 	@echo "edgeperso: building its extension (20 s)"
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # llama-cpp-python has no wheel on the package index: it is compiled here, for this very processor.
