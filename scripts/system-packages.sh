@@ -17,7 +17,7 @@ headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 [ -e "$headers/Python.h" ] || optional+=(python3-dev)
 [ "$(uname -s)" != Linux ] || command -v strace >/dev/null || optional+=(strace)
 
-wanted=("${required[@]}" "${optional[@]}")
+wanted=(${required[@]+"${required[@]}"} ${optional[@]+"${optional[@]}"})  # bash 3.2 has no empty arrays under set -u
 [ ${#wanted[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
