@@ -29,6 +29,7 @@ lint: $(STAMPS)/package
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m mypy scripts benchmarks
 	$(VENV)/bin/lint-imports
 
 format: $(STAMPS)/package
