@@ -161,8 +161,8 @@ class Query:
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A memory and how well it fits: higher is better, comparable only within one search. ``parts`` are the addends
-    of the score by name (``dense``, ``lexical``, ``neighbours``, ``time``, ``recency`` …); ``repeats`` is how many other
-    memories were left out because they say the same."""
+    of the score by name (``dense``, ``lexical``, ``neighbours``, ``time``, ``recency`` …); ``repeats`` is how many
+    other memories were left out because they say the same."""
 
     memory: Memory
     score: float

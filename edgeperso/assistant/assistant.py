@@ -19,7 +19,7 @@ from edgeperso.engine.optimize import best_file
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
 from edgeperso.knowledge import derive_facts
-from edgeperso.retrieval import Retriever
+from edgeperso.retrieval import Retriever, asks_for_present, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
 from edgeperso.types import Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record
@@ -86,7 +86,8 @@ class Assistant:
 
     def catch_up(self, progress: Progress | None = None) -> None:
         """Derive facts and embed whatever isn't yet: after an import, or after one that was interrupted."""
-        derive_facts(self.vault)
+        self.vault.memories.name_languages()
+        derive_facts(self.vault, progress)
         embed_missing(self.vault, self.embedder, progress)
 
     # Finding and answering
@@ -98,8 +99,13 @@ class Assistant:
 
     def find(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
         """What an answer may draw on, best first, and what was found but is superseded for this question."""
-        hits = self.recall(question, limit=_SEARCHED, where=where) if question.strip() else []
-        return hits, []
+        if not question.strip():
+            return [], []
+        hits = favour_current(question, self.recall(question, limit=_SEARCHED, where=where))
+        if not asks_for_present(question):
+            return hits, []
+        open_ = [hit for hit in hits if hit.memory.superseded_by is None]
+        return open_, [hit for hit in hits if hit.memory.superseded_by is not None]
 
     def ask(self, question: str, *, where: MemoryFilter = EVERYTHING, max_tokens: int | None = None) -> Reply:
         """One question, one answer, drawn from what the vault knows."""
@@ -117,6 +123,8 @@ class Assistant:
         turn = self.vault.conversations.last_answer()
         if turn is None or turn.trace is None:
             raise NotFound("No answer is stored yet.", hint="Ask something first.")
+        if turn.trace.get("forgotten"):
+            raise NotFound("The last answer drew on something that was forgotten since.", hint="Ask again.")
         return Trace.from_dict(turn.trace)
 
     # Correcting and letting go
@@ -202,7 +210,7 @@ def open_assistant(
     Raises:
         VaultNotFound, WrongKey, VaultDamaged and the rest of those families.
     """
-    vault = Vault.open(default_home() if home is None else Path(home), key)
+    vault = Vault.open(default_home() if home is None else Path(home).expanduser(), key)
     return Assistant(
         vault,
         Catalogue(default_models_dir() if models_dir is None else Path(models_dir)),

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from edgeperso.assistant.readers import Reader
 from edgeperso.assistant.reply import Plan, Reply
-from edgeperso.engine import Engine
+from edgeperso.engine import Engine, Generation, QuotedAnswer
 from edgeperso.engine.chat import ChatMessage, render_chat
 from edgeperso.errors import ModelUnsupported
 from edgeperso.events import Event, emit
-from edgeperso.prompting import Layout, Render, choose_form, profile_card
-from edgeperso.types import MemoryFilter, Role
+from edgeperso.prompting import (
+    AnswerType,
+    Layout,
+    Prompt,
+    Render,
+    answer_type,
+    begun_answer,
+    choose_form,
+    may_answer,
+    profile_card,
+    quotable,
+)
+from edgeperso.types import Hit, MemoryFilter, Role
 
 if TYPE_CHECKING:
     from edgeperso.assistant.assistant import Assistant
 
 __all__ = ["Chat"]
+
+
+_JUDGED: Final = 6
+"""Hits that a small model judges itself."""
+_NAT: Final = 0.5
+"""Worth of a nat of the question's likelihood, in standard deviations of the retriever's score."""
+_NO_ANSWER: Final = 6.0
 
 
 class Chat:
@@ -49,10 +68,12 @@ class Chat:
         began = time.perf_counter()
         hits, superseded = self._assistant.find(question, self._where)
         found = time.perf_counter()
-        prompt = self._layout.turn(question, hits, begin=self._reader.begin)
-        limit = self._budget.answer_tokens if max_tokens is None else min(max_tokens, self._budget.answer_tokens)
+        quoting = self._reader.quotes and bool(hits) and bool(begun_answer(question))
+        if quoting:
+            hits = self._by_likelihood(question, hits)
+        prompt = self._layout.turn(question, hits, begin=self._reader.begin, most=1 if quoting else self._reader.most)
         cancel = threading.Event()
-        generation = self._engine.generate(prompt.tokens, max_tokens=limit, stop=prompt.stop, cancel=cancel)
+        generation = self._generation(question, prompt, hits, max_tokens, cancel, quoting=quoting)
         plan = Plan(
             prompt=prompt,
             hits=tuple(hits),
@@ -63,6 +84,40 @@ class Chat:
             prompt_ms=(time.perf_counter() - found) * 1000,
         )
         return Reply(plan, generation, cancel, lambda reply: self._keep(question, reply))
+
+    def _generation(
+        self,
+        question: str,
+        prompt: Prompt,
+        hits: list[Hit],
+        max_tokens: int | None,
+        cancel: threading.Event,
+        *,
+        quoting: bool,
+    ) -> Generation | QuotedAnswer:
+        if quoting and prompt.included:
+            dated = answer_type(question) is AnswerType.DATE
+            read = [hit.memory for hit in hits if hit.memory.id in prompt.included]
+            texts = [text for memory in read for text in quotable(memory, dated=dated)]
+            return self._engine.quote(prompt.tokens, texts, accept=may_answer(question), cancel=cancel)
+        limit = self._budget.answer_tokens if max_tokens is None else min(max_tokens, self._budget.answer_tokens)
+        return self._engine.generate(prompt.tokens, max_tokens=limit, stop=prompt.stop, cancel=cancel)
+
+    def _by_likelihood(self, question: str, hits: list[Hit]) -> list[Hit]:
+        """The first hits in the order of how well each answers the question, by the model's own judgement as well; a
+        note without anything of the sort that the question asks for comes after those that have it."""
+        first, rest = hits[:_JUDGED], hits[_JUDGED:]
+        scores = self._engine.score_tails(self._layout.tokens, self._layout.judging(question, first))
+        best = max(score.log_likelihood for score in scores)
+        accept = may_answer(question)
+        dated = answer_type(question) is AnswerType.DATE
+        judged = []
+        for hit, score in zip(first, scores, strict=True):
+            parts = {**hit.parts, "likelihood": _NAT * (score.log_likelihood - best)}
+            if not any(accept(text) for text in quotable(hit.memory, dated=dated)):
+                parts["no_answer"] = -_NO_ANSWER
+            judged.append(replace(hit, score=hit.score + sum(parts.values()) - sum(hit.parts.values()), parts=parts))
+        return [*sorted(judged, key=lambda hit: (-hit.score, hit.memory.id)), *rest]
 
     def _keep(self, question: str, reply: Reply) -> None:
         """Store the turn: the conversation is history, never a source of new memories."""

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from edgeperso.assistant.trace import HitTrace, Trace
-from edgeperso.engine import Generation, ModelInfo
+from edgeperso.engine import Generation, ModelInfo, QuotedAnswer
 from edgeperso.prompting import Budget, Prompt
 from edgeperso.types import Hit
 
-__all__ = ["Plan", "Reply"]
+__all__ = ["NOTHING_FOUND", "Plan", "Reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class Plan:
     prompt_ms: float
 
 
+NOTHING_FOUND: Final = "I find no answer to that in your notes."
+"""Said when a model that may only quote finds nothing that could be an answer."""
+
+
 class Reply:
     """Iterate over it for pieces of text as they come; ``text``, ``sources`` and ``trace`` run it to its end first.
 
@@ -35,7 +40,7 @@ class Reply:
     """
 
     def __init__(
-        self, plan: Plan, generation: Generation, cancel: threading.Event, done: Callable[[Reply], None]
+        self, plan: Plan, generation: Generation | QuotedAnswer, cancel: threading.Event, done: Callable[[Reply], None]
     ) -> None:
         self._plan = plan
         self._generation = generation
@@ -43,6 +48,7 @@ class Reply:
         self._done = done
         self._said: list[str] = []
         self._began = time.perf_counter()
+        self._ended = False
         self._trace: Trace | None = None
         self._stream = self._pieces()
 
@@ -76,25 +82,38 @@ class Reply:
 
     def _pieces(self) -> Iterator[str]:
         try:
-            begun = self._plan.prompt.begun
-            if begun:
-                self._said.append(begun)
-                yield begun
-            for piece in self._generation:
-                text = piece if self._said else piece.lstrip()
-                if text:
-                    self._said.append(text)
-                    yield text
+            for text in self._quoted() if isinstance(self._generation, QuotedAnswer) else self._written():
+                self._said.append(text)
+                yield text
         except (KeyboardInterrupt, GeneratorExit):
             self._cancel.set()
             raise
         finally:
             self._generation.close()
+            self._ended = True
             self._done(self)
 
+    def _written(self) -> Iterator[str]:
+        begun = self._plan.prompt.begun
+        if begun:
+            yield begun
+        for piece in self._generation:
+            text = piece if self._said else piece.lstrip()
+            if text:
+                yield text
+
+    def _quoted(self) -> Iterator[str]:
+        quoted = "".join(self._generation).strip()
+        if quoted:
+            yield f"{self._plan.prompt.begun} {quoted}{'' if quoted[-1] in '.!?' else '.'}"
+        elif not self._cancel.is_set():
+            yield NOTHING_FOUND
+
     def _finish(self) -> None:
-        for _ in self._stream:
-            pass
+        """Run to the end, unless it is reached: `_done` reads the reply while the stream is still closing."""
+        if not self._ended:
+            for _ in self._stream:
+                pass
 
     def _make_trace(self) -> Trace:
         plan, stats = self._plan, self._generation.stats

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,47 @@ def locomo(
         + [(name, *(f"{value:.3f}" for value in recall.values())) for name, recall in by_name.items()]
     )
     run.out.answer(f"{report.questions} questions in {report.conversations} conversations")
+
+
+@verb(app, "life", place=False, unlocks=False)
+def life(
+    run: Run,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", show_default=False, metavar="PATH", help="The life; the one in examples/ by default."),
+    ] = None,
+    questions: Annotated[
+        Path | None, typer.Option("--questions", show_default=False, metavar="FILE", help="Its questions, as JSONL.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", show_default=False, metavar="NAME", help="A model or path.")
+    ] = None,
+    today: Annotated[
+        datetime, typer.Option("--today", formats=["%Y-%m-%d"], help="The day on which they are asked.")
+    ] = datetime(2025, 12, 31),  # noqa: DTZ001 - the sample life's last day; days are UTC everywhere
+) -> None:
+    """Questions about a life, answered from memory: how many rightly, and whether anything out of date is given."""
+    from edgeperso.evals.life import read_questions, run_life
+    from edgeperso.times import date_ms
+
+    home = _ROOT / "examples" / "life"
+    sources = [home / part for part in ("notes", "mail.mbox", "chatgpt")] if data is None else [data]
+    asked = read_questions(home / "questions.jsonl" if questions is None else questions)
+    with run.progress as progress:
+        report = run_life(
+            sources, asked, run.catalogue, clock=lambda: date_ms(today.date()), model=model, progress=progress
+        )
+    answers = [
+        {"id": a.question.id, "right": a.right, "superseded": a.superseded, "answer": a.answer} for a in report.answers
+    ]
+    models = {"engine": report.model, "embedder": "minilm-int8"}
+    run.out.result({**figures_object("life", report.figures, n=len(asked), seed=0, models=models), "answers": answers})
+    run.out.rows(
+        ("right" if a.right else "superseded" if a.superseded else "wrong", a.question.question, a.answer)
+        for a in report.answers
+    )
+    figures = report.figures
+    run.out.answer(f"{figures['right']} of {figures['questions']} right, {figures['superseded_given']} out of date")
 
 
 def figures_object(

@@ -11,10 +11,10 @@ from typing import Self
 
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
-from edgeperso.engine.quoting import QuotedAnswer
+from edgeperso.engine.quoting import Accept, QuotedAnswer
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
-from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations
+from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations, score_tails
 from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.types import Float32
@@ -163,9 +163,13 @@ class Engine:
         sources: Sequence[str],
         *,
         max_tokens: int = 14,
+        accept: Accept = bool,
         cancel: threading.Event | None = None,
     ) -> QuotedAnswer:
         """Go on from ``tokens`` with a run of words out of ``sources``, and nothing else.
+
+        Args:
+            accept: whether a run of words can be an answer; any by default.
 
         Raises:
             As `generate`.
@@ -173,7 +177,7 @@ class Engine:
         prompt = list(tokens)
         with self.lock:
             self._check_prompt(prompt, 0)
-        return QuotedAnswer(self, prompt, sources, max_tokens=max_tokens, cancel=cancel)
+        return QuotedAnswer(self, prompt, sources, max_tokens=max_tokens, accept=accept, cancel=cancel)
 
     def score(self, prefix: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[Score]:
         """How likely each continuation is right after ``prefix``, which is evaluated once.
@@ -189,6 +193,23 @@ class Engine:
                 self._model.check_tokens(continuation)
             self._evaluate(prefix)
             return score_continuations(self._model, continuations)
+
+    def score_tails(
+        self, prefix: Sequence[int], branches: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> list[Score]:
+        """How likely each tail is after ``prefix`` and its own context; ``branches`` are (context, tail), none empty.
+
+        The prefix is evaluated once and is what the context holds afterwards.
+
+        Raises:
+            As `score`; QuestionTooLong also for a branch of more than 512 tokens.
+        """
+        if not all(context and tail for context, tail in branches):
+            raise UsageError("A context and a tail must have tokens.")
+        with self.lock:
+            self._check_prompt(list(prefix), max((len(c) + len(t) for c, t in branches), default=0))
+            self._evaluate(prefix)
+            return score_tails(self._model, branches)
 
     def next_log_probs(self, tokens: Sequence[int]) -> Float32:
         """``float32[n_vocab]``: the log-probability (nats) of each token to come right after ``tokens``.

@@ -278,12 +278,13 @@ class NativeModel:
         for sequence in range(1, N_SEQUENCES):
             ffi.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
-    def evaluate_forks(self, rows: Sequence[tuple[int, int, int]]) -> None:
-        """Evaluate up to N_BATCH rows of (fork, position, token) in one call, with logits for every row."""
+    def evaluate_forks(self, rows: Sequence[tuple[int, int, int]], wanted: Sequence[bool] | None = None) -> None:
+        """Evaluate up to N_BATCH rows of (fork, position, token) in one call, with logits for every row, or for those
+        ``wanted`` (logits of a whole vocabulary cost more than a small model's layers)."""
         for row, (sequence, position, token) in enumerate(rows):
             self._tokens[row] = token
             self._positions[row] = position
-            self._outputs[row] = 1
+            self._outputs[row] = wanted is None or wanted[row]
             self._batch.seq_id[row][0] = sequence
         self._decode(len(rows), None)
 

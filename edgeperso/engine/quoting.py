@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -24,11 +24,14 @@ from edgeperso.engine.generation import Advance
 from edgeperso.engine.results import GenerationStats, Stopped
 from edgeperso.types import Float32
 
-__all__ = ["Branching", "Quotation", "QuotedAnswer", "find_quotation"]
+__all__ = ["Accept", "Branching", "Quotation", "QuotedAnswer", "find_quotation"]
 
 _BEAM: Final = 3
 _ENDINGS: Final = (".", ",", "\n", ";", ":", "!", "?", " and", " but", " (", " -", " –", " —")
 """What may follow when a quotation is over: their summed probability is that of an end."""
+
+Accept = Callable[[str], bool]
+"""Whether a run of words can be an answer at all."""
 
 Place = tuple[int, int]
 """(source, token): the next token to copy."""
@@ -89,12 +92,14 @@ class QuotedAnswer:
         sources: Sequence[str],
         *,
         max_tokens: int,
+        accept: Accept,
         cancel: threading.Event | None,
     ) -> None:
         self._engine = engine
         self._prompt = prompt
         self._sources = sources
         self._max_tokens = max_tokens
+        self._accept = accept
         self._cancel = cancel
         self._held = self._cached = 0
         self._prefill_ms = self._search_ms = 0.0
@@ -133,7 +138,9 @@ class QuotedAnswer:
         if advance.held < len(self._prompt) or (self._cancel is not None and self._cancel.is_set()):
             self._stopped = "cancelled"
             return
-        self.quotation = find_quotation(self._engine, self._prompt, self._sources, max_tokens=self._max_tokens)
+        self.quotation = find_quotation(
+            self._engine, self._prompt, self._sources, max_tokens=self._max_tokens, accept=self._accept
+        )
         self._search_ms = (time.perf_counter() - began) * 1000 - self._prefill_ms
         self._stopped = "end"
         if self.quotation is not None:
@@ -142,9 +149,10 @@ class QuotedAnswer:
 
 
 def find_quotation(
-    engine: Branching, prefix: Sequence[int], sources: Sequence[str], *, max_tokens: int = 14
+    engine: Branching, prefix: Sequence[int], sources: Sequence[str], *, max_tokens: int, accept: Accept
 ) -> Quotation | None:
-    """The best continuation of ``prefix`` that is a run of words of one of ``sources``; None if there are no words."""
+    """The best continuation of ``prefix`` that is a run of words of one of ``sources`` and that ``accept`` takes for an
+    answer; None if there is none."""
     texts = [engine.tokenize(" " + " ".join(source.split())) for source in sources]
     pieces = [[engine.piece(token).decode("utf-8", "replace") for token in text] for text in texts]
     endings = sorted({engine.tokenize(ending)[0] for ending in _ENDINGS} | set(engine.end_tokens()))
@@ -155,12 +163,12 @@ def find_quotation(
         rows = engine.branch_log_probs(prefix, [beam.tokens for beam in beams])
         grown: list[_Beam] = []
         for beam, log_probs in zip(beams, rows, strict=True):
-            ended = _ended(beam, log_probs, endings, pieces)
+            ended = _ended(beam, log_probs, endings, pieces, accept)
             if ended is not None and (best is None or ended.mean_log_likelihood > best.mean_log_likelihood):
                 best = ended
             grown += _grown(beam, log_probs, texts)
         beams = sorted(grown, key=lambda beam: -beam.log_likelihood)[:_BEAM]
-        if not beams or (best is not None and _hopeless(beams, best, max_tokens)):
+        if not beams or (best is not None and _unlikely_to_beat(best, beams[0])):
             break
     return best
 
@@ -176,10 +184,15 @@ def _grown(beam: _Beam, log_probs: Float32, texts: list[list[int]]) -> list[_Bea
     ]
 
 
-def _ended(beam: _Beam, log_probs: Float32, endings: list[int], pieces: list[list[str]]) -> Quotation | None:
-    """The beam as a whole answer, if a word of its source ends there."""
+def _ended(
+    beam: _Beam, log_probs: Float32, endings: list[int], pieces: list[list[str]], accept: Accept
+) -> Quotation | None:
+    """The beam as a whole answer, if a word of its source ends there and it is acceptable."""
     source = next((s for s, at in beam.places if _word_ends(pieces[s], at)), None)
-    if source is None or not beam.tokens or not any(piece.strip() for piece in _last(beam, pieces)):
+    if source is None or not beam.tokens:
+        return None
+    text = "".join(_last(beam, pieces)).strip()
+    if not text or not accept(text):
         return None
     end = float(np.logaddexp.reduce(log_probs[endings].astype(np.float64)))
     return Quotation(beam.tokens, source, (beam.log_likelihood + end) / (len(beam.tokens) + 1))
@@ -199,6 +212,7 @@ def _word_ends(pieces: list[str], at: int) -> bool:
     return at + 1 >= len(pieces) or not pieces[at + 1][:1].isalnum()
 
 
-def _hopeless(beams: list[_Beam], best: Quotation, max_tokens: int) -> bool:
-    """Whether no beam can still beat ``best``: not even if all that is left of it were certain."""
-    return beams[0].log_likelihood / (max_tokens + 1) < best.mean_log_likelihood
+def _unlikely_to_beat(best: Quotation, beam: _Beam) -> bool:
+    """Whether ``beam`` would fall behind even if its next two tokens were certain: a cut, not a proof, that ends most
+    searches after the answer's last word."""
+    return beam.log_likelihood / (len(beam.tokens) + 2) < best.mean_log_likelihood

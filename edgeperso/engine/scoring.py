@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from edgeperso.engine.native import N_SEQUENCES, NativeModel
+from edgeperso.engine.native import N_BATCH, N_SEQUENCES, NativeModel
 from edgeperso.engine.results import Score
+from edgeperso.errors import QuestionTooLong
 from edgeperso.types import Float32
 
-__all__ = ["branch_log_probs", "log_prob_rows", "log_softmax", "score_continuations"]
+__all__ = ["branch_log_probs", "log_prob_rows", "log_softmax", "score_continuations", "score_tails"]
 
 _LOGIT_ROWS = 128
 """Most rows of logits asked for in one call: a row of a large vocabulary is 600 kB."""
@@ -80,6 +81,58 @@ def branch_log_probs(model: NativeModel, branches: Sequence[Sequence[int]]) -> l
     finally:
         model.drop_forks()
     return out
+
+
+def score_tails(model: NativeModel, branches: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
+    """For each (context, tail), how likely the tail is after what ``model`` holds and the context. What it holds is
+    the same afterwards. Only the tail's logits are computed.
+
+    Raises:
+        QuestionTooLong: a branch alone is over N_BATCH tokens.
+    """
+    sums = [0.0] * len(branches)
+    for group in _tail_groups(branches, min(N_BATCH, model.n_ctx - len(model.held))):
+        model.fork(len(group))
+        try:
+            rows, judged = _tail_rows(model, branches, group)
+            model.evaluate_forks(rows, [following is not None for _, following in judged])
+            for row, (index, following) in enumerate(judged):
+                if following is not None:
+                    sums[index] += _log_prob(model.logits(row), following)
+        finally:
+            model.drop_forks()
+    return [Score(total, len(tail)) for total, (_, tail) in zip(sums, branches, strict=True)]
+
+
+def _tail_rows(
+    model: NativeModel, branches: Sequence[tuple[Sequence[int], Sequence[int]]], group: Sequence[int]
+) -> tuple[list[tuple[int, int, int]], list[tuple[int, int | None]]]:
+    """Rows of (fork, position, token), and for each row its branch and the tail's token that it predicts, if any."""
+    rows: list[tuple[int, int, int]] = []
+    judged: list[tuple[int, int | None]] = []
+    for fork, index in enumerate(group, start=1):
+        context, tail = branches[index]
+        for offset, (token, following) in enumerate(itertools.pairwise([*context, *tail])):
+            rows.append((fork, len(model.held) + offset, token))
+            judged.append((index, following if offset + 1 >= len(context) else None))
+    return rows, judged
+
+
+def _tail_groups(branches: Sequence[tuple[Sequence[int], Sequence[int]]], room: int) -> Iterator[list[int]]:
+    """Indices of branches that are evaluated together: as many as fit ``room`` rows."""
+    group: list[int] = []
+    rows = 0
+    for index, (context, tail) in enumerate(branches):
+        size = len(context) + len(tail) - 1
+        if size > room:
+            raise QuestionTooLong(f"A text of {size} tokens is too long to be judged; {room} fit.")
+        if group and (len(group) == N_SEQUENCES - 1 or rows + size > room):
+            yield group
+            group, rows = [], 0
+        group.append(index)
+        rows += size
+    if group:
+        yield group
 
 
 def _groups(continuations: Sequence[Sequence[int]], room: int) -> Iterator[list[int]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from edgeperso.prompting.answer_type import AnswerType, answer_type, may_answer
 from edgeperso.prompting.begun import begun_answer
 from edgeperso.prompting.forms import ChatForm, CompletionForm, Form, Render, choose_form
 from edgeperso.prompting.layout import Budget, Dropped, Layout, Prompt, profile_card
-from edgeperso.prompting.quote import quote
+from edgeperso.prompting.quote import quotable, quote
 
 __all__ = [
+    "AnswerType",
     "Budget",
     "ChatForm",
     "CompletionForm",
@@ -16,8 +18,11 @@ __all__ = [
     "Layout",
     "Prompt",
     "Render",
+    "answer_type",
     "begun_answer",
     "choose_form",
+    "may_answer",
     "profile_card",
+    "quotable",
     "quote",
 ]

@@ -20,6 +20,9 @@ from edgeperso.types import Hit
 
 __all__ = ["Budget", "Dropped", "Layout", "Prompt", "profile_card"]
 
+_JUDGED_TOKENS: Final = 200
+"""Of a note, and of a question, that many tokens are judged."""
+
 _NOTE_OVERHEAD: Final = 2
 """Tokens that a line of its own may cost beyond those of its text, when pieces are joined."""
 
@@ -36,7 +39,7 @@ class Budget:
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """A memory that was found and left out: ``reason`` is ``budget`` (no room), ``shown`` (it stands earlier in the
-    conversation) or ``superseded`` (a newer memory replaced it)."""
+    conversation), ``reader`` (the model reads no more at once) or ``superseded`` (a newer memory replaced it)."""
 
     memory_id: int
     reason: str
@@ -74,9 +77,25 @@ class Layout:
         self._shown: set[int] = set()
         self._turns = 0
 
-    def turn(self, question: str, hits: Sequence[Hit], *, begin: bool) -> Prompt:
-        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes; the best stands
-        nearest to the question. With ``begin`` the answer's first words are written for the model.
+    @property
+    def tokens(self) -> list[int]:
+        """All tokens so far."""
+        return list(self._tokens)
+
+    def judging(self, question: str, hits: Sequence[Hit]) -> list[tuple[list[int], list[int]]]:
+        """For each hit its note as a context and ``question`` as what follows: how likely a model finds the question
+        after the note tells how well the note answers it.
+
+        Source: Sachan et al., "Improving Passage Retrieval with Zero-Shot Question Generation", 2022
+        (arXiv:2204.07496).
+        """
+        tail = self._tokenizer.tokenize(f" {' '.join(question.split())}")[:_JUDGED_TOKENS]
+        cue = self._tokenizer.tokenize("\n\nA question that this note answers:")
+        return [(self._tokenizer.tokenize(quote(hit.memory))[:_JUDGED_TOKENS] + cue, tail) for hit in hits]
+
+    def turn(self, question: str, hits: Sequence[Hit], *, begin: bool, most: int | None = None) -> Prompt:
+        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most; the
+        best stands nearest to the question. With ``begin`` the answer's first words are written for the model.
 
         Raises:
             EmptyQuestion: nothing but white space.
@@ -98,7 +117,8 @@ class Layout:
                 f"The question takes {len(bare)} tokens; {max(0, room + len(bare))} are free in a context of "
                 f"{self._budget.context_tokens} that keeps {self._budget.answer_tokens} for the answer."
             )
-        return self._fill(question, begun, hits, min(room, self._budget.memory_tokens), len(bare), restarted=restarted)
+        taken, dropped = self._choose(hits, min(room, self._budget.memory_tokens), len(hits) if most is None else most)
+        return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted)
 
     def answered(self, tokens: Sequence[int]) -> None:
         """Append what the model said, token by token, so that the next turn finds it in the prefix cache."""
@@ -107,14 +127,16 @@ class Layout:
     def _room(self, bare: int) -> int:
         return self._budget.context_tokens - self._budget.answer_tokens - len(self._tokens) - bare
 
-    def _fill(self, question: str, begun: str, hits: Sequence[Hit], room: int, bare: int, *, restarted: bool) -> Prompt:
-        """Take hits from the best down while they fit, then build the turn and check it against the budget."""
+    def _fill(
+        self, question: str, begun: str, taken: list[Hit], dropped: list[Dropped], *, bare: int, restarted: bool
+    ) -> Prompt:
+        """Build the turn from what was chosen, and check it against the budget: joined lines may cost a token more."""
         first, kept = self._turns == 0, len(self._tokens)
-        taken, dropped = self._choose(hits, room)
+        limit = min(self._room(bare), self._budget.memory_tokens)
         while True:
             notes = [quote(hit.memory) for hit in reversed(taken)]
             added = self._turn_tokens(notes, question, begun, first=first)
-            if len(added) - bare <= room or not taken:
+            if len(added) - bare <= limit or not taken:
                 break
             dropped.append(Dropped(taken.pop().memory.id, "budget"))
         self._tokens += added
@@ -134,13 +156,16 @@ class Layout:
             restarted=restarted,
         )
 
-    def _choose(self, hits: Sequence[Hit], room: int) -> tuple[list[Hit], list[Dropped]]:
+    def _choose(self, hits: Sequence[Hit], room: int, most: int) -> tuple[list[Hit], list[Dropped]]:
         taken: list[Hit] = []
         dropped: list[Dropped] = []
         full = False
         for hit in hits:
             if hit.memory.id in self._shown:
                 dropped.append(Dropped(hit.memory.id, "shown"))
+                continue
+            if len(taken) == most:
+                dropped.append(Dropped(hit.memory.id, "reader"))
                 continue
             cost = len(self._tokenizer.tokenize(quote(hit.memory))) + _NOTE_OVERHEAD
             if full or cost > room:

@@ -9,7 +9,7 @@ from typing import Final
 from edgeperso.times import day_of
 from edgeperso.types import Kind, Memory, Trust
 
-__all__ = ["OWN_AUTHORS", "quote"]
+__all__ = ["OWN_AUTHORS", "quotable", "quote"]
 
 OWN_AUTHORS: Final = frozenset({"", "me", "i", "you"})
 _SPACES: Final = re.compile(r"\s+")
@@ -24,6 +24,11 @@ def quote(memory: Memory) -> str:
     label = ", ".join(part for part in (_day(memory), _origin(memory), _title(memory)) if part)
     text = _one_line(memory.text)
     return f"[{label}] {text}" if label else f"- {text}"
+
+
+def quotable(memory: Memory, *, dated: bool) -> list[str]:
+    """The texts of a memory that an answer may be taken from: what it says, and with ``dated`` its day."""
+    return [_one_line(memory.text), *([_day(memory)] if dated and _day(memory) else [])]
 
 
 def _day(memory: Memory) -> str:
