@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from edgeperso.engine import Engine
 from edgeperso.engine.optimize import best_file
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
-from edgeperso.knowledge import derive_facts
+from edgeperso.knowledge import derive_facts, facts_asked_for
 from edgeperso.retrieval import Retriever, asks_for_present, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
@@ -32,6 +33,8 @@ __all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "Assistant", "open_assistant"]
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_EMBEDDER = "minilm-int8"
 _SEARCHED = 40
+_FACT = 3.0
+"""Worth of stating a current fact that is asked for, in standard deviations of the retriever's score."""
 _REMEMBERED = "remembered"
 EVERYTHING = MemoryFilter()
 
@@ -104,8 +107,19 @@ class Assistant:
         hits = favour_current(question, self.recall(question, limit=_SEARCHED, where=where))
         if not asks_for_present(question):
             return hits, []
-        open_ = [hit for hit in hits if hit.memory.superseded_by is None]
-        return open_, [hit for hit in hits if hit.memory.superseded_by is not None]
+        superseded = [hit for hit in hits if hit.memory.superseded_by is not None]
+        return self._with_facts(question, [hit for hit in hits if hit.memory.superseded_by is None]), superseded
+
+    def _with_facts(self, question: str, hits: list[Hit]) -> list[Hit]:
+        """``hits`` with those raised that state a current fact which ``question`` asks for."""
+        stating = {fact.memory_id for fact in facts_asked_for(self.vault, question)}
+        raised = [
+            replace(hit, score=hit.score + _FACT, parts={**hit.parts, "fact": _FACT})
+            if hit.memory.id in stating
+            else hit
+            for hit in hits
+        ]
+        return sorted(raised, key=lambda hit: (-hit.score, hit.memory.id))
 
     def ask(self, question: str, *, where: MemoryFilter = EVERYTHING, max_tokens: int | None = None) -> Reply:
         """One question, one answer, drawn from what the vault knows."""

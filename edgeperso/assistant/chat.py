@@ -35,7 +35,7 @@ __all__ = ["Chat"]
 
 _JUDGED: Final = 6
 """Hits that a small model judges itself."""
-_NAT: Final = 0.5
+_NAT: Final = 0.6
 """Worth of a nat of the question's likelihood, in standard deviations of the retriever's score."""
 _NO_ANSWER: Final = 6.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,15 @@ class Plan:
 
 NOTHING_FOUND: Final = "I find no answer to that in your notes."
 """Said when a model that may only quote finds nothing that could be an answer."""
+
+
+_LISTED: Final = re.compile(r"\b(and|or)\b|&|\d, \d")
+
+
+def _without_asides(quoted: str) -> str:
+    """The quotation up to its first comma, unless it is a list: what comes after is the note's next thought."""
+    head, comma, _ = quoted.partition(", ")
+    return quoted if not comma or _LISTED.search(quoted) else head
 
 
 class Reply:
@@ -103,7 +113,7 @@ class Reply:
                 yield text
 
     def _quoted(self) -> Iterator[str]:
-        quoted = "".join(self._generation).strip()
+        quoted = _without_asides("".join(self._generation).strip())
         if quoted:
             yield f"{self._plan.prompt.begun} {quoted}{'' if quoted[-1] in '.!?' else '.'}"
         elif not self._cancel.is_set():

@@ -18,9 +18,9 @@ from edgeperso.types import Hit
 __all__ = ["asks_for_present", "favour_current"]
 
 _CONSIDERED: Final = 12
-_NEWER: Final = 4.0
+_NEWER: Final = 5.0
 """Worth of being the newest of the hits considered, in standard deviations of the retriever's score."""
-_CHANGE: Final = 3.0
+_CHANGE: Final = 5.0
 """Worth of speaking of a change, for the newest; proportionally less for older ones."""
 
 _PAST_TENSE: Final = re.compile(r"\b(did|was|were|had)\b|\bat the (end|time|beginning)\b", re.IGNORECASE)
