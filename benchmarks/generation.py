@@ -1,11 +1,14 @@
 """How fast answers are written, against plain llama-cpp-python, and what `model optimize` gains.
 
-Both sides load the same file, read the same prompt of about 450 tokens with nothing cached, and write as many tokens,
-greedily, with the same number of threads. They run in pairs, one after the other; a ratio is the median of the pairs'
-ratios, plain time over ours.
+Both sides load the same file, read the same prompt with nothing cached, and write as many tokens, greedily, with the
+same number of threads. They run in pairs, one after the other; a ratio is the median of the pairs' ratios, plain time
+over ours.
 
-- ``assistant_vs_plain``: a whole call, prompt and answer; 1 is as fast as `llama_cpp.Llama.create_completion`.
-- ``generate_tok_s``, ``plain_generate_tok_s``: tokens written a second over the whole call.
+- ``assistant_vs_plain``: a whole `Assistant.ask` over a vault of notes: finding them, building the prompt, reading it,
+  writing the answer and storing the turn, against `llama_cpp.Llama.create_completion` with the very tokens of that
+  prompt. 1 is as fast.
+- ``engine_vs_plain``: the same with `Engine.generate` alone, on the same tokens.
+- ``generate_tok_s``, ``plain_generate_tok_s``: tokens written a second over the whole call, ours through the assistant.
 - ``prefill_gain``: how much faster the file that `optimize` chooses for this machine reads a prompt of 512 tokens than
   the file it was made from; ``decode_gain`` how much faster it writes. Measured anew, not taken from the choosing.
 - ``prefill_tok_s``, ``decode_tok_s``: of the original file; ``optimized_…`` of the chosen one.
@@ -16,8 +19,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -25,15 +29,21 @@ from typing import Any
 import llama_cpp
 
 from benchmarks._report import arguments, report
+from edgeperso.assistant import Assistant, Reply
 from edgeperso.catalogue import Catalogue
 from edgeperso.engine import Engine, optimize
 from edgeperso.engine.machine import physical_cores
 from edgeperso.engine.speed import measure_speeds
 from edgeperso.engine.texts import SAMPLE_TEXT
 from edgeperso.settings import default_models_dir
+from edgeperso.types import Kind, Record
+from edgeperso.vault import Passphrase, Vault
 
 PROMPT = f"{SAMPLE_TEXT}\n\n{SAMPLE_TEXT}\n\nQuestion: What does Marit do on Thursdays?\nAnswer: Marit"
 N_CTX = 2048
+
+QUESTION = "Tell me all that you know about my week, my teacher, and what I do on Thursdays."
+"""A question whose answer isn't begun for the model, so that it writes freely."""
 
 Run = Callable[[list[int]], int]
 """Reads the prompt and writes an answer; returns the number of tokens written."""
@@ -43,13 +53,12 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a name of the catalogue, or a GGUF file")
     parser.add_argument("--models-dir", type=Path, default=_models_dir())
-    parser.add_argument("--through", choices=THROUGH, default="engine", help="which of our layers writes")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=max(1, physical_cores() - 1))
     options = parser.parse_args()
     path = Catalogue(options.models_dir).locate(options.model)
-    figures = against_plain(path, THROUGH[options.through], options.pairs, options.max_tokens, options.threads)
+    figures = against_plain(path, options.models_dir, options.pairs, options.max_tokens, options.threads)
     figures |= second_turn(path, options.threads)
     figures |= optimized(path)
     with Engine.open(path, n_ctx=64) as engine:
@@ -58,20 +67,35 @@ def main() -> None:
 
 
 @contextmanager
-def through_engine(path: Path, max_tokens: int, threads: int) -> Iterator[Run]:
-    with Engine.open(path, n_ctx=N_CTX, n_threads=threads) as engine:
+def asking(engine: Engine, models_dir: Path, max_tokens: int) -> Iterator[tuple[Run, list[int]]]:
+    """``Assistant.ask`` as a `Run` (it makes its prompt itself), and that prompt's tokens."""
+    with tempfile.TemporaryDirectory() as folder:
+        vault, _ = Vault.create(Path(folder) / "home", Passphrase(token_hex(16)))
+        with Assistant(vault, Catalogue(models_dir), engine=engine) as me:
+            for sentence in SAMPLE_TEXT.replace("\n", " ").split(". "):
+                me.vault.memories.add([Record(text=sentence, kind=Kind.NOTE, source="sample.md")])
 
-        def run(tokens: list[int]) -> int:
-            engine.clear()
-            generation = engine.generate(tokens, max_tokens=max_tokens)
-            for _ in generation:
-                pass
-            return generation.stats.generated_tokens
+            def ask() -> Reply:
+                engine.clear()
+                reply = me.ask(QUESTION, max_tokens=max_tokens)
+                for _ in reply:
+                    pass
+                return reply
 
-        yield run
+            yield (lambda _: len(ask().answer_tokens)), ask().prompt.tokens
 
 
-THROUGH = {"engine": through_engine}
+def writing(engine: Engine, max_tokens: int) -> Run:
+    """``Engine.generate`` alone."""
+
+    def run(tokens: list[int]) -> int:
+        engine.clear()
+        generation = engine.generate(tokens, max_tokens=max_tokens)
+        for _ in generation:
+            pass
+        return generation.stats.generated_tokens
+
+    return run
 
 
 @contextmanager
@@ -87,27 +111,27 @@ def plain(path: Path, max_tokens: int, threads: int) -> Iterator[Run]:
     llama.close()
 
 
-def against_plain(
-    path: Path,
-    through: Callable[[Path, int, int], AbstractContextManager[Run]],
-    pairs: int,
-    max_tokens: int,
-    threads: int,
-) -> dict[str, float]:
-    with Engine.open(path, n_ctx=N_CTX) as engine:
-        tokens = engine.bos + engine.tokenize(PROMPT)
-    ours: list[float] = []
-    theirs: list[float] = []
-    with through(path, max_tokens, threads) as run_ours, plain(path, max_tokens, threads) as run_plain:
-        run_ours(tokens)
-        run_plain(tokens)
+def against_plain(path: Path, models_dir: Path, pairs: int, max_tokens: int, threads: int) -> dict[str, float]:
+    with (
+        Engine.open(path, n_ctx=N_CTX, n_threads=threads) as engine,
+        asking(engine, models_dir, max_tokens) as (run_assistant, tokens),
+        plain(path, max_tokens, threads) as run_plain,
+    ):
+        runs = {"assistant": run_assistant, "engine": writing(engine, max_tokens), "plain": run_plain}
+        for run in runs.values():
+            run(tokens)
+        times: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(pairs):
-            ours.append(seconds_a_token(run_ours, tokens))
-            theirs.append(seconds_a_token(run_plain, tokens))
+            for name, run in runs.items():
+                times[name].append(seconds_a_token(run, tokens))
     return {
-        "assistant_vs_plain": median(plain_s / our_s for plain_s, our_s in zip(theirs, ours, strict=True)),
-        "generate_tok_s": 1 / median(ours),
-        "plain_generate_tok_s": 1 / median(theirs),
+        **{
+            f"{name}_vs_plain": median(theirs / ours for ours, theirs in zip(times[name], times["plain"], strict=True))
+            for name in ("assistant", "engine")
+        },
+        "generate_tok_s": 1 / median(times["assistant"]),
+        "plain_generate_tok_s": 1 / median(times["plain"]),
+        "prompt_tokens": len(tokens),
     }
 
 

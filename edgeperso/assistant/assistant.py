@@ -46,15 +46,23 @@ class Assistant:
     """
 
     def __init__(
-        self, vault: Vault, catalogue: Catalogue, *, model: str | None = None, clock: Callable[[], int] = now_ms
+        self,
+        vault: Vault,
+        catalogue: Catalogue,
+        *,
+        model: str | None = None,
+        engine: Engine | None = None,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
+        """``engine`` shares one that is loaded; it stays open when the assistant closes. See `open_assistant`."""
         self.vault = vault
         self.catalogue = catalogue
         self._model = model
         self._clock = clock
         self._embedder: Embedder | None = None
         self._retriever: Retriever | None = None
-        self._engine: Engine | None = None
+        self._engine = engine
+        self._own_engine = engine is None
 
     # Taking in
 
@@ -192,9 +200,9 @@ class Assistant:
         return self._engine
 
     def close(self) -> None:
-        if self._engine is not None:
+        if self._engine is not None and self._own_engine:
             self._engine.close()
-            self._engine = None
+        self._engine = None
         self.vault.close()
 
     def __enter__(self) -> Self:

@@ -71,6 +71,11 @@ class Reply:
         return "".join(self._said)
 
     @property
+    def prompt(self) -> Prompt:
+        """What the model read."""
+        return self._plan.prompt
+
+    @property
     def sources(self) -> tuple[int, ...]:
         """Ids of the memories that the model read."""
         return self._plan.prompt.included

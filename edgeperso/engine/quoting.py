@@ -155,7 +155,8 @@ def find_quotation(
     answer; None if there is none."""
     texts = [engine.tokenize(" " + " ".join(source.split())) for source in sources]
     pieces = [[engine.piece(token).decode("utf-8", "replace") for token in text] for text in texts]
-    endings = sorted({engine.tokenize(ending)[0] for ending in _ENDINGS} | set(engine.end_tokens()))
+    marks = {engine.tokenize(ending)[0] for ending in _ENDINGS}
+    endings = sorted({mark for mark in marks if engine.piece(mark) != b" "} | set(engine.end_tokens()))
     starts = [(s, t) for s, text in enumerate(pieces) for t, piece in enumerate(text) if t == 0 or piece[:1] == " "]
     beams = [_Beam(0.0, [], starts)]
     best: Quotation | None = None
