@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+# Since 1.32 its Linux builds report to their maker once they are imported, and keep a database of reports in the
+# person's home. Nothing but this variable stops all of it: disable_telemetry_events() comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime
 from tokenizers import Tokenizer
 
