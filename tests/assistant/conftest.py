@@ -1,0 +1,75 @@
+"""One loaded model and one embedder for all tests of the façade, and a new vault for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeperso.assistant import Assistant, open_assistant
+from edgeperso.catalogue import Catalogue
+from edgeperso.embedding import load_embedder
+from edgeperso.engine import Engine
+from edgeperso.types import Embedder
+from edgeperso.vault import KeyFile, Vault
+
+NOW_MS = 1_760_000_000_000
+
+Opener = Callable[..., Assistant]
+
+
+@pytest.fixture(scope="session")
+def loaded_engine(models_dir: Path) -> Iterator[Engine]:
+    path = models_dir / "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"
+    # One thread: two that have to meet hundreds of times a token crawl when other tests want the cores.
+    with Engine.open(path, n_ctx=2048, n_threads=1) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def loaded_embedder(models_dir: Path) -> Embedder:
+    return load_embedder(Catalogue(models_dir))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a new, empty vault; its key file is ``me.key`` beside it."""
+    home = tmp_path / "home"
+    vault, _ = Vault.create(home, KeyFile(tmp_path / "me.key"))
+    vault.close()
+    return home
+
+
+@pytest.fixture
+def plain(home: Path, tmp_path: Path, fake_embedder: Embedder) -> Iterator[Assistant]:
+    """An assistant that needs no model file, on a clock that stands still."""
+    with open_assistant(home, key=KeyFile(tmp_path / "me.key"), models_dir=tmp_path, clock=lambda: NOW_MS) as me:
+        me._embedder = fake_embedder
+        yield me
+
+
+@pytest.fixture
+def opener(
+    home: Path, tmp_path: Path, loaded_engine: Engine, loaded_embedder: Embedder, models_dir: Path
+) -> Iterator[Opener]:
+    """``opener()`` opens the home on the models that are loaded already; closing leaves those open."""
+    opened: list[Assistant] = []
+
+    def open_(at: Path = home) -> Assistant:
+        loaded_engine.clear()
+        me = open_assistant(at, key=KeyFile(tmp_path / "me.key"), models_dir=models_dir, clock=lambda: NOW_MS)
+        me._engine, me._embedder = loaded_engine, loaded_embedder
+        opened.append(me)
+        return me
+
+    yield open_
+    for me in opened:
+        me._engine = None
+        me.close()
+
+
+@pytest.fixture
+def me(opener: Opener) -> Assistant:
+    """An assistant on the real small model and embedder, with an empty vault."""
+    return opener()
