@@ -47,7 +47,7 @@ _NOW: Final = re.compile(
 _FRONTED: Final = re.compile(
     r"\s((?:before|after|during|since|until|instead of|per|last|at the|on [A-Z]|when|while|now that|from|each|every"
     r"|an? (?:hour|day|week|month|year)|in (?:\d{4}|[A-Z][a-z]+(?: \d{4})?|the)"
-    r"|for (?:the|my|your|breakfast|lunch|dinner|christmas))\b.*)$",
+    r"|for (?:the|my|your|her|his|their|our|breakfast|lunch|dinner|christmas))\b.*)$",
 )
 _PREPOSITIONS: Final = frozenset(
     ["in", "on", "at", "for", "with", "to", "from", "of", "about", "by", "into", "as", "against"]
@@ -116,7 +116,8 @@ def _be(verb: str, rest: list[str]) -> str:
         return f"there {verb}"
     tail = next((i for i, word in enumerate(rest) if i and _is_predicate(word)), None)
     if tail is not None:
-        return _second_person([*rest[:tail], verb, *rest[tail:]])
+        front, rest = _front(rest)
+        return front + _second_person([*rest[:tail], verb, *rest[tail:]])
     if rest[-1].lower() in _PREPOSITIONS:
         return _second_person([*rest[:-1], verb, rest[-1]])
     return _second_person([*rest, verb])
@@ -129,16 +130,20 @@ def _do(wh: str, verb: str, rest: list[str]) -> str:
     if wh == "what" and action.lower() == "do" and tail[:1] == ["for"]:
         return _second_person([*subject, _inflect("work", verb), "as"])
     said = _inflect(action, verb)
-    fronted = _FRONTED.search(" " + " ".join(tail))
-    front = ""
-    if fronted is not None:
-        front = _second_person(fronted[1].split())
-        tail = (" " + " ".join(tail))[: fronted.start()].split()
+    front, tail = _front(tail)
     if wh == "where" and not (tail and tail[-1].lower() in _PREPOSITIONS):
         place = _PLACE_WORDS.get(action.lower())
         tail = [*tail, place] if place and not tail else tail
-    stem = _second_person([*subject, said, *tail])
-    return f"{front}, {stem}" if front else stem
+    return front + _second_person([*subject, said, *tail])
+
+
+def _front(words: list[str]) -> tuple[str, list[str]]:
+    """What says when or for what, to stand first ("Before Oslo, "), and the words without it."""
+    text = " " + " ".join(words)
+    found = _FRONTED.search(text)
+    if found is None:
+        return "", words
+    return f"{_second_person(found[1].split())}, ", text[: found.start()].split()
 
 
 def _named_thing(noun: list[str], verb: str, rest: list[str]) -> str:
@@ -177,16 +182,22 @@ def _subject_question(wh: str, words: list[str]) -> str:
 def _split_clause(words: list[str]) -> tuple[list[str], str, list[str]]:
     """Subject, verb and rest of a clause after do: ``my sister Ines live in`` → my sister Ines · live · in."""
     if words[0].lower() in ("i", "you", "he", "she", "it", "we", "they"):
-        at = next((i for i, word in enumerate(words) if i and not word.lower().endswith("ly")), None)
+        at = next((i for i, word in enumerate(words) if i and not _is_adverb(word)), None)
     else:
         start = 2 if words[0].lower() in _DETERMINERS else 1
         end = next((i for i in range(start, len(words)) if words[i].lower() in _CLAUSE_ENDS), len(words))
         verbs = [i for i in range(start, end) if _can_be_verb(words[i])]
+        verbs = verbs or [i for i in range(start, len(words)) if _can_be_verb(words[i])][:1]
         # "the young couple pay": nouns that could be verbs stand before the verb; "Ann play chess": after a name, first
         at = verbs[-1 if start == 2 else 0] if verbs else None
     if at is None or at >= len(words):
         return words, "", []
     return words[:at], words[at], words[at + 1 :]
+
+
+def _is_adverb(word: str) -> bool:
+    low = word.lower()
+    return low.endswith("ly") or low in ("first", "last", "always", "often", "ever", "never", "still", "also")
 
 
 def _is_predicate(word: str) -> bool:

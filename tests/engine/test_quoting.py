@@ -14,7 +14,6 @@ from edgeperso.engine import Engine
 from edgeperso.engine.quoting import find_quotation
 from edgeperso.types import Float32
 
-
 LATIN = st.text(st.characters(max_codepoint=900), max_size=40)
 
 
