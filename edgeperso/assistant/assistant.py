@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from unicodedata import normalize
+from weakref import WeakSet
 
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.export import ExportReport, export_jsonl
@@ -63,6 +65,7 @@ class Assistant:
         self._retriever: Retriever | None = None
         self._engine = engine
         self._own_engine = engine is None
+        self._replies: WeakSet[Reply] = WeakSet()
 
     # Taking in
 
@@ -93,13 +96,19 @@ class Assistant:
         self.catch_up()
         if report.ids:
             return self.vault.memories.one(report.ids[0])
-        return next(m for m in self.vault.memories.scan(MemoryFilter(sources=(_REMEMBERED,))) if m.text == record.text)
+        said = normalize("NFC", record.text)
+        stored = self.vault.memories.scan(MemoryFilter(sources=(_REMEMBERED,)))
+        return next(memory for memory in stored if normalize("NFC", memory.text) == said)
 
     def catch_up(self, progress: Progress | None = None) -> None:
         """Derive facts and embed whatever isn't yet: after an import, or after one that was interrupted."""
         self.vault.memories.name_languages()
         derive_facts(self.vault, progress)
         embed_missing(self.vault, self.embedder, progress)
+
+    def follow(self, reply: Reply) -> None:
+        """End ``reply`` with the assistant, if nobody ended it before: what was said of it can still be stored."""
+        self._replies.add(reply)
 
     # Finding and answering
 
@@ -200,6 +209,8 @@ class Assistant:
         return self._engine
 
     def close(self) -> None:
+        for reply in list(self._replies):
+            reply.close()
         if self._engine is not None and self._own_engine:
             self._engine.close()
         self._engine = None

@@ -56,6 +56,7 @@ class Chat:
             bos=engine.bos,
             profile=profile_card(assistant.vault.profile.all()),
         )
+        self._texts: dict[int, str] = {}
         self.conversation_id: int | None = None
 
     def ask(self, question: str, *, max_tokens: int | None = None) -> Reply:
@@ -66,12 +67,15 @@ class Chat:
             QuestionTooLong: it doesn't fit the model's context.
         """
         began = time.perf_counter()
+        self._drop_what_went()
         hits, superseded = self._assistant.find(question, self._where)
         found = time.perf_counter()
         quoting = self._reader.quotes and bool(hits) and bool(begun_answer(question))
         if quoting:
             hits = self._by_likelihood(question, hits)
-        prompt = self._layout.turn(question, hits, begin=self._reader.begin, most=1 if quoting else self._reader.most)
+        prompt = self._layout.turn(
+            question, hits, begin=self._reader.begin, most=1 if quoting else self._reader.most, again=quoting
+        )
         cancel = threading.Event()
         generation = self._generation(question, prompt, hits, max_tokens, cancel, quoting=quoting)
         plan = Plan(
@@ -83,7 +87,19 @@ class Chat:
             search_ms=(found - began) * 1000,
             prompt_ms=(time.perf_counter() - found) * 1000,
         )
-        return Reply(plan, generation, cancel, lambda reply: self._keep(question, reply))
+        reply = Reply(plan, generation, cancel, lambda reply: self._keep(question, reply))
+        self._assistant.follow(reply)
+        return reply
+
+    def _drop_what_went(self) -> None:
+        """Begin the prompt anew when a memory that stands in it was forgotten or edited: neither its words nor what was
+        said on their strength may be read again."""
+        shown = sorted(self._layout.shown)
+        now = {memory.id: memory.text for memory in self._assistant.vault.memories.get(shown)}
+        if any(now.get(id_) != self._texts[id_] for id_ in shown):
+            self._layout.restart()
+            self._texts.clear()
+            self._engine.clear()
 
     def _generation(
         self,
@@ -121,9 +137,11 @@ class Chat:
 
     def _keep(self, question: str, reply: Reply) -> None:
         """Store the turn: the conversation is history, never a source of new memories."""
-        self._layout.answered(reply.answer_tokens)
-        conversations = self._assistant.vault.conversations
         trace = reply.trace
+        if trace.stopped != "cancelled" or reply.answer_tokens:
+            self._layout.answered(reply.prompt, reply.answer_tokens)
+            self._texts |= reply.read
+        conversations = self._assistant.vault.conversations
         with self._assistant.vault.transaction():
             if self.conversation_id is None:
                 self.conversation_id = conversations.start()

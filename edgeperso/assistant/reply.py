@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +34,9 @@ NOTHING_FOUND: Final = "I find no answer to that in your notes."
 """Said when a model that may only quote finds nothing that could be an answer."""
 
 
+NOTHING_SAID: Final = "I have no answer to that."
+"""Said when a model ends its answer before the first word."""
+
 _LISTED: Final = re.compile(r"\b(and|or)\b|&|\d, \d")
 
 
@@ -60,7 +63,7 @@ class Reply:
         self._began = time.perf_counter()
         self._ended = False
         self._trace: Trace | None = None
-        self._stream = self._pieces()
+        self._stream: Generator[str, None, None] = self._pieces()
 
     def __iter__(self) -> Iterator[str]:
         return self._stream
@@ -77,8 +80,15 @@ class Reply:
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """Ids of the memories that the model read."""
-        return self._plan.prompt.included
+        """Ids of the memories that the model read: those chosen for this question, then those of earlier turns that
+        still stand in its prompt."""
+        return (*self._plan.prompt.included, *self._plan.prompt.earlier)
+
+    @property
+    def read(self) -> dict[int, str]:
+        """The texts that were quoted to the model in this turn, by memory id."""
+        chosen = set(self._plan.prompt.included)
+        return {hit.memory.id: hit.memory.text for hit in self._plan.hits if hit.memory.id in chosen}
 
     @property
     def trace(self) -> Trace:
@@ -95,7 +105,11 @@ class Reply:
     def cancel(self) -> None:
         self._cancel.set()
 
-    def _pieces(self) -> Iterator[str]:
+    def close(self) -> None:
+        """End it here. One that was begun is stored as far as it went; one that nobody read leaves no trace."""
+        self._stream.close()
+
+    def _pieces(self) -> Generator[str, None, None]:
         try:
             for text in self._quoted() if isinstance(self._generation, QuotedAnswer) else self._written():
                 self._said.append(text)
@@ -116,6 +130,8 @@ class Reply:
             text = piece if self._said else piece.lstrip()
             if text:
                 yield text
+        if not self._said and not self._cancel.is_set():
+            yield NOTHING_SAID
 
     def _quoted(self) -> Iterator[str]:
         quoted = _without_asides("".join(self._generation).strip())
@@ -138,7 +154,7 @@ class Reply:
             **{hit.memory.id: "superseded" for hit in plan.superseded},
         }
         return Trace(
-            sources=plan.prompt.included,
+            sources=self.sources,
             hits=tuple(
                 HitTrace(hit.memory.id, hit.score, hit.parts, outcome[hit.memory.id])
                 for hit in (*plan.hits, *plan.superseded)

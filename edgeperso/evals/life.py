@@ -93,8 +93,12 @@ def read_questions(path: Path) -> list[LifeQuestion]:
     """
     if not path.is_file():
         raise SourceNotFound(f"There is no question file {path.name}.", hint="Give its path with --questions.")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataInvalid(f"{path.name} is not UTF-8 text.") from None
     questions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             questions.append(_question(line, f"{path.name}, line {number}"))
     if not questions:

@@ -76,7 +76,7 @@ class ChatForm:
         lines = "".join(f"{note}\n" for note in notes)
         body = f"{_NOTES}{lines}\nAnswer from the notes.\nQuestion: {question}" if notes else f"Question: {question}"
         markup = [] if first else [Piece(self.between, ours=True)]
-        answer = [Piece(f"Answer: {begun}" if begun else "Answer:")] if self.begin else []
+        answer = [Piece(f"Answer: {begun}")] if self.begin and begun else []
         return [*markup, Piece(body), Piece(self.after_user if first else self.after_next, ours=True), *answer]
 
 

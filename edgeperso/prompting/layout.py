@@ -49,7 +49,8 @@ class Dropped:
 class Prompt:
     """One turn, ready for the engine. ``tokens`` is the whole sequence, its first ``kept_tokens`` the same as in the
     turn before; ``memory_tokens`` and ``question_tokens`` are parts of the rest. ``begun`` are the first words of the
-    answer, already in the tokens. ``restarted``: the earlier turns no longer fit and were left out."""
+    answer, already in the tokens. ``earlier`` are memories that stand in the turns before and so are read as well.
+    ``restarted``: the earlier turns no longer fit and were left out."""
 
     tokens: list[int]
     kept_tokens: int
@@ -59,6 +60,7 @@ class Prompt:
     begun: str
     stop: tuple[str, ...]
     included: tuple[int, ...]
+    earlier: tuple[int, ...]
     dropped: tuple[Dropped, ...]
     restarted: bool
 
@@ -93,9 +95,23 @@ class Layout:
         cue = self._tokenizer.tokenize("\n\nA question that this note answers:")
         return [(self._tokenizer.tokenize(quote(hit.memory))[:_JUDGED_TOKENS] + cue, tail) for hit in hits]
 
-    def turn(self, question: str, hits: Sequence[Hit], *, begin: bool, most: int | None = None) -> Prompt:
+    @property
+    def shown(self) -> frozenset[int]:
+        """The memories that stand in the tokens."""
+        return frozenset(self._shown)
+
+    def restart(self) -> None:
+        """Forget all turns: the next one begins with the stable part."""
+        self._tokens, self._shown, self._turns = list(self._stable), set(), 0
+
+    def turn(
+        self, question: str, hits: Sequence[Hit], *, begin: bool, most: int | None = None, again: bool = False
+    ) -> Prompt:
         """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most; the
-        best stands nearest to the question. With ``begin`` the answer's first words are written for the model.
+        best stands nearest to the question. With ``begin`` the answer's first words are written for the model; with
+        ``again`` memories are quoted although they stand in an earlier turn.
+
+        The turn is part of the conversation once it is `answered`.
 
         Raises:
             EmptyQuestion: nothing but white space.
@@ -109,7 +125,7 @@ class Layout:
         room = self._room(len(bare))
         restarted = room < 0 and self._turns > 0
         if restarted:
-            self._tokens, self._shown, self._turns = list(self._stable), set(), 0
+            self.restart()
             bare = self._turn_tokens([], question, begun, first=True)
             room = self._room(len(bare))
         if room < 0:
@@ -117,12 +133,17 @@ class Layout:
                 f"The question takes {len(bare)} tokens; {max(0, room + len(bare))} are free in a context of "
                 f"{self._budget.context_tokens} that keeps {self._budget.answer_tokens} for the answer."
             )
-        taken, dropped = self._choose(hits, min(room, self._budget.memory_tokens), len(hits) if most is None else most)
+        shown = frozenset() if again else self.shown
+        limit = min(room, self._budget.memory_tokens)
+        taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown)
         return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted)
 
-    def answered(self, tokens: Sequence[int]) -> None:
-        """Append what the model said, token by token, so that the next turn finds it in the prefix cache."""
-        self._tokens += tokens
+    def answered(self, prompt: Prompt, tokens: Sequence[int]) -> None:
+        """Make ``prompt`` and what the model said to it part of the conversation, token by token, so that the next turn
+        finds them in the prefix cache."""
+        self._tokens = [*prompt.tokens, *tokens]
+        self._shown.update(prompt.included)
+        self._turns += 1
 
     def _room(self, bare: int) -> int:
         return self._budget.context_tokens - self._budget.answer_tokens - len(self._tokens) - bare
@@ -139,29 +160,29 @@ class Layout:
             if len(added) - bare <= limit or not taken:
                 break
             dropped.append(Dropped(taken.pop().memory.id, "budget"))
-        self._tokens += added
-        self._turns += 1
         included = tuple(hit.memory.id for hit in taken)
-        self._shown.update(included)
         return Prompt(
-            tokens=list(self._tokens),
+            tokens=[*self._tokens, *added],
             kept_tokens=0 if first else kept,
             stable_tokens=len(self._stable),
             memory_tokens=len(added) - bare,
             question_tokens=bare,
             begun=begun,
-            stop=self._form.stop,
+            stop=self._form.stop if begun else (),
             included=included,
+            earlier=tuple(sorted(self._shown.difference(included))),
             dropped=tuple(dropped),
             restarted=restarted,
         )
 
-    def _choose(self, hits: Sequence[Hit], room: int, most: int) -> tuple[list[Hit], list[Dropped]]:
+    def _choose(
+        self, hits: Sequence[Hit], room: int, most: int, shown: frozenset[int]
+    ) -> tuple[list[Hit], list[Dropped]]:
         taken: list[Hit] = []
         dropped: list[Dropped] = []
         full = False
         for hit in hits:
-            if hit.memory.id in self._shown:
+            if hit.memory.id in shown:
                 dropped.append(Dropped(hit.memory.id, "shown"))
                 continue
             if len(taken) == most:

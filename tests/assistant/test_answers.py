@@ -109,7 +109,6 @@ def test_the_same_question_again_gives_the_same_answer(me: Assistant, known: dic
     assert "2093" in chat.ask(BIKE).text
 
 
-@pytest.mark.xfail(reason="notes shown in earlier turns are not among the sources")
 def test_an_answer_from_an_earlier_turns_note_names_it_and_goes_with_it(me: Assistant, known: dict[str, int]) -> None:
     chat = me.chat()
     _ = chat.ask(BIKE).text
@@ -119,7 +118,6 @@ def test_an_answer_from_an_earlier_turns_note_names_it_and_goes_with_it(me: Assi
     assert me.forget(me.plan_forget(ids=(known["bike"],))).answers == 2
 
 
-@pytest.mark.xfail(reason="an open chat keeps its prompt")
 def test_what_was_forgotten_is_not_said_in_a_chat_that_is_open(me: Assistant, known: dict[str, int]) -> None:
     chat = me.chat()
     assert "2093" in chat.ask(BIKE).text
@@ -131,7 +129,7 @@ def test_what_was_forgotten_is_not_said_in_a_chat_that_is_open(me: Assistant, kn
 
 @pytest.mark.parametrize(
     "question",
-    [pytest.param(BIKE, marks=pytest.mark.xfail(reason="the note stays in the prompt as shown")), OPEN],
+    [BIKE, OPEN],
 )
 def test_cancelled_before_it_began(me: Assistant, known: dict[str, int], question: str) -> None:
     chat = me.chat()
@@ -207,7 +205,6 @@ def test_ctrl_c_inside_the_model(me: Assistant, known: dict[str, int], monkeypat
     consistent(me)
 
 
-@pytest.mark.xfail(reason="its question and its note stay in the prompt as shown")
 def test_a_reply_that_nobody_reads(me: Assistant, known: dict[str, int]) -> None:
     chat = me.chat()
     chat.ask(BIKE)
@@ -228,7 +225,6 @@ def test_a_reply_left_half_way_and_another_begun(me: Assistant, known: dict[str,
     consistent(me)
 
 
-@pytest.mark.xfail(reason="the turn is stored when the reply is collected, after the vault was closed")
 @pytest.mark.filterwarnings("error")
 def test_a_reply_left_half_way_when_all_is_closed(opener) -> None:
     me = opener()

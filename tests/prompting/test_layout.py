@@ -61,7 +61,7 @@ def test_the_best_memory_stands_nearest_to_the_question() -> None:
 def test_turns_only_add_at_the_end(form: Form) -> None:
     growing = layout(form, profile=profile_card({"name": "Ann"}))
     first = growing.turn("Who is my boss?", hits("My boss is Bo."), begin=True)
-    growing.answered([ord("!")])
+    growing.answered(first, [ord("!")])
     second = growing.turn("Where do I live?", hits("My boss is Bo.", "I live in Ghent."), begin=True)
     assert second.tokens[: len(first.tokens)] == first.tokens
     assert second.kept_tokens == len(first.tokens) + 1
@@ -97,7 +97,7 @@ def test_a_memory_too_long_by_itself_makes_way() -> None:
 
 def test_a_full_context_begins_anew_with_the_question_at_hand() -> None:
     growing = layout(CompletionForm(), context=400, answer=50)
-    growing.turn("First?", hits("x" * 200), begin=False)
+    growing.answered(growing.turn("First?", hits("x" * 200), begin=False), [])
     prompt = growing.turn("Second question that does not fit any more, " + "y" * 150, hits("z"), begin=False)
     assert prompt.restarted
     assert "First?" not in read(prompt.tokens)
