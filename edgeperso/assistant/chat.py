@@ -11,7 +11,7 @@ from edgeperso.assistant.readers import Reader
 from edgeperso.assistant.reply import Plan, Reply
 from edgeperso.engine import Engine, Generation, QuotedAnswer
 from edgeperso.engine.chat import ChatMessage, render_chat
-from edgeperso.errors import ModelUnsupported
+from edgeperso.errors import ModelUnsupported, QuestionTooLong
 from edgeperso.events import Event, emit
 from edgeperso.prompting import (
     AnswerType,
@@ -123,7 +123,12 @@ class Chat:
         """The first hits in the order of how well each answers the question, by the model's own judgement as well; a
         note without anything of the sort that the question asks for comes after those that have it."""
         first, rest = hits[:_JUDGED], hits[_JUDGED:]
-        scores = self._engine.score_tails(self._layout.tokens, self._layout.judging(question, first))
+        try:
+            # A model without a chat template may have no opening; the judgement needs something to begin with.
+            prefix = self._layout.tokens or self._engine.tokenize("\n")
+            scores = self._engine.score_tails(prefix, self._layout.judging(question, first))
+        except QuestionTooLong:
+            return hits  # the context is nearly full: the layout begins anew, or refuses the question
         best = max(score.log_likelihood for score in scores)
         accept = may_answer(question)
         dated = answer_type(question) is AnswerType.DATE

@@ -324,3 +324,13 @@ def test_a_model_without_a_chat_template(plain: Assistant, tmp_path: Path) -> No
     assert plain.engine.info.chat_template is None
     trace = plain.ask("Who is it?", max_tokens=4).trace
     assert trace.tokens["prompt"] + trace.budget["answer"] <= trace.budget["context"]
+
+
+def test_a_small_model_judges_notes_in_a_context_that_is_nearly_full(me: Assistant, known: dict[str, int]) -> None:
+    chat = me.chat()
+    _ = chat.ask(OPEN, max_tokens=4).text
+    full = me.engine.info.n_ctx - 20
+    chat._layout._tokens = (chat._layout.tokens * full)[:full]
+    reply = chat.ask(BIKE)
+    assert "2093" in reply.text
+    assert reply.trace.restarted
