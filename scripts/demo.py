@@ -23,7 +23,7 @@ PARTS = ("notes", "mail.mbox", "chatgpt")
 TODAY = date(2025, 12, 31)
 QUESTIONS = (
     "Which city do I live in now?",
-    "Where did I live before Ghent?",
+    "Which nuts am I allergic to?",
     "What's the code of my bike lock?",
     "When is my sister Hanne's birthday?",
     "What are Hanne, Wout and I giving Mum for her 65th birthday?",
