@@ -51,7 +51,7 @@ class Chat:
         self._budget = reader.budget(engine.info.n_ctx)
         self._layout = Layout(
             engine,
-            choose_form(_renderer(engine), begin=reader.begin),
+            choose_form(_renderer(engine), begin=reader.quotes),
             self._budget,
             bos=engine.bos,
             profile=profile_card(assistant.vault.profile.all()),
@@ -74,7 +74,7 @@ class Chat:
         if quoting:
             hits = self._by_likelihood(question, hits)
         prompt = self._layout.turn(
-            question, hits, begin=self._reader.begin, most=1 if quoting else self._reader.most, again=quoting
+            question, hits, begin=self._reader.quotes, most=1 if quoting else self._reader.most, again=quoting
         )
         cancel = threading.Event()
         generation = self._generation(question, prompt, hits, max_tokens, cancel, quoting=quoting)

@@ -16,11 +16,10 @@ _MEDIUM: Final = 3_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """``begin``: the answer's first words are written for the model. ``quotes``: what it then says must stand in the
-    notes, of which it reads one, the one that it finds the question most likely after. ``most``: as many notes it
-    reads otherwise (None: all that fit ``memory_tokens``). Measured in docs/explanation/reading.md."""
+    """``quotes``: the answer's first words are written for the model, and what it then says must stand in the notes, of
+    which it reads one, the one that it finds the question most likely after. ``most``: as many notes it reads otherwise
+    (None: all that fit ``memory_tokens``). Measured in docs/explanation/reading.md."""
 
-    begin: bool
     quotes: bool
     most: int | None
     memory_tokens: int
@@ -37,7 +36,7 @@ class Reader:
 
 def reader_for(model: ModelInfo) -> Reader:
     if model.n_params < _SMALL:
-        return Reader(begin=True, quotes=True, most=3, memory_tokens=400, answer_tokens=64)
+        return Reader(quotes=True, most=3, memory_tokens=400, answer_tokens=64)
     if model.n_params < _MEDIUM:
-        return Reader(begin=False, quotes=False, most=None, memory_tokens=900, answer_tokens=256)
-    return Reader(begin=False, quotes=False, most=None, memory_tokens=2000, answer_tokens=512)
+        return Reader(quotes=False, most=None, memory_tokens=900, answer_tokens=256)
+    return Reader(quotes=False, most=None, memory_tokens=2000, answer_tokens=512)

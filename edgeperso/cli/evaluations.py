@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +10,7 @@ import typer
 
 from edgeperso.cli.frame import Run, family, verb
 
-__all__ = ["app", "figures_object"]
+__all__ = ["app"]
 
 app = family("Measure how well it finds and answers.")
 
@@ -34,11 +30,12 @@ def locomo(
     """Evidence recall at 5, 10, 25 and 50 on LoCoMo's long conversations."""
     from edgeperso.embedding import load_embedder
     from edgeperso.evals.locomo import run_locomo
+    from edgeperso.evals.measurement import measurement
 
     finder = load_embedder(run.catalogue, embedder)
     with run.progress as progress:
         report = run_locomo(data, finder, limit=limit, progress=progress)
-    run.out.result(figures_object("locomo", report.figures, n=report.questions, seed=0, models={"embedder": finder.id}))
+    run.out.result(measurement("locomo", report.figures, n=report.questions, seed=0, models={"embedder": finder.id}))
     by_name = {"all": report.recall} | {f"category {number}": recall for number, recall in report.by_category.items()}
     run.out.rows(
         [("", *(f"recall@{k}" for k in report.recall))]
@@ -66,6 +63,7 @@ def life(
 ) -> None:
     """Questions about a life, answered from memory: how many rightly, and whether anything out of date is given."""
     from edgeperso.evals.life import read_questions, run_life
+    from edgeperso.evals.measurement import measurement
     from edgeperso.times import date_ms
 
     home = _ROOT / "examples" / "life"
@@ -79,42 +77,10 @@ def life(
         {"id": a.question.id, "right": a.right, "superseded": a.superseded, "answer": a.answer} for a in report.answers
     ]
     models = {"engine": report.model, "embedder": "minilm-int8"}
-    run.out.result({**figures_object("life", report.figures, n=len(asked), seed=0, models=models), "answers": answers})
+    run.out.result({**measurement("life", report.figures, n=len(asked), seed=0, models=models), "answers": answers})
     run.out.rows(
         ("right" if a.right else "superseded" if a.superseded else "wrong", a.question.question, a.answer)
         for a in report.answers
     )
     figures = report.figures
     run.out.answer(f"{figures['right']} of {figures['questions']} right, {figures['superseded_given']} out of date")
-
-
-def figures_object(
-    name: str, figures: dict[str, float], *, n: int, seed: int, models: dict[str, str]
-) -> dict[str, object]:
-    """What every measurement prints with ``--json``: ``figures``, and what they were measured on."""
-    from edgeperso.engine.machine import cpu_name
-
-    system = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    return {
-        "name": name,
-        "figures": figures,
-        "n": n,
-        "seed": seed,
-        "commit": _commit(),
-        "machine": f"{cpu_name()}, {system}",
-        "models": models,
-    }
-
-
-def _commit() -> str:
-    """The checkout's commit, with ``+`` when files differ from it; ``unknown`` outside of one."""
-    git = shutil.which("git")
-    if git is None or not (_ROOT / ".git").exists():
-        return "unknown"
-    commit, changes = (
-        subprocess.run(  # noqa: S603 - the path comes from PATH, the words are ours
-            [git, "-C", str(_ROOT), *words], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        for words in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "-uno"))
-    )
-    return commit + ("+" if changes else "")
