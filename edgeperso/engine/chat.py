@@ -128,6 +128,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def compile_bounded(self, source: str) -> jinja2.Template:
         tree = self.parse(source)
+        # Templates name filters in branches that never run here (`tojson` for tools): one is refused when it is used.
+        for node in tree.find_all(nodes.Filter):
+            self.filters.setdefault(node.name, _forbidden)
         _Bound().visit(tree)
         tree.set_environment(self)
         return self.from_string(tree)
@@ -215,6 +218,10 @@ def _bounded(value: Any) -> Any:
     if too_big:
         raise SecurityError("too big")
     return value
+
+
+def _forbidden(*_: object, **__: object) -> NoReturn:
+    raise SecurityError("not in a chat template")
 
 
 def _is_number(value: Any) -> bool:

@@ -67,6 +67,11 @@ def test_the_date_can_be_asked_for() -> None:
     assert rendered("{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}", ("user", "x"))[-2:] == " x"
 
 
+def test_a_filter_in_a_branch_that_does_not_run_is_no_reason_to_refuse() -> None:
+    template = "{% for t in tools %}{{ t | tojson }}{% endfor %}{{ messages[0].content }}"
+    assert rendered(template, ("user", "x")) == "x"
+
+
 HOSTILE = {
     "syntax": "{% for",
     "refusal": "{{ raise_exception('no') }}",
