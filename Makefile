@@ -53,8 +53,8 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/packages: $(STAMPS)/venv pyproject.toml constraints.txt scripts/requirements.py
-	@echo "packages: fetching about 60 of them (half a minute)"
-	@$(PY) scripts/requirements.py --without llama-cpp-python dev > $(STAMPS)/requirements.txt
+	@echo "packages: fetching about 100 of them (a minute)"
+	@$(PY) scripts/requirements.py --without llama-cpp-python dev eval > $(STAMPS)/requirements.txt
 	@$(PIP) -q --requirement $(STAMPS)/requirements.txt
 	@touch $@
 

@@ -4,6 +4,7 @@
 
     EdgepersoError                    exit 1   base; catch this
     ├── UsageError                    exit 2   the call itself is wrong
+    │   └── ExtraMissing                       it needs libraries of an extra that isn't installed
     ├── UnlockError                   exit 3   the vault can't be unlocked
     │   ├── WrongKey                           wrong passphrase, key file or recovery key
     │   │   └── RecoveryKeyMistyped            not a whole recovery key: a typing error
@@ -53,6 +54,7 @@ __all__ = [
     "EdgepersoError",
     "EmbedderMismatch",
     "EmptyQuestion",
+    "ExtraMissing",
     "HeaderDamaged",
     "InputError",
     "KeyFileInvalid",
@@ -104,6 +106,11 @@ class EdgepersoError(Exception):
 class UsageError(EdgepersoError):
     code = "usage"
     exit_code = 2
+
+
+class ExtraMissing(UsageError):
+    code = "extra_missing"
+    default_hint = 'Install the extra: `pip install "edgeperso[eval]"`.'
 
 
 class UnlockError(EdgepersoError):

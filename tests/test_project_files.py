@@ -65,7 +65,8 @@ def test_every_error_has_its_own_code_and_is_exported() -> None:
 
 def test_everything_that_is_installed_is_pinned() -> None:
     extras = PYPROJECT["project"]["optional-dependencies"]
-    wanted = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["build-system"]["requires"], *extras["dev"]]
+    required = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["build-system"]["requires"]]
+    wanted = [*required, *extras["dev"], *extras["eval"]]
     names = {normal(NAME.match(one).group()) for one in wanted}  # type: ignore[union-attr]
     assert names - pins().keys() == set()
 
@@ -73,7 +74,9 @@ def test_everything_that_is_installed_is_pinned() -> None:
 def test_every_library_that_is_imported_is_declared() -> None:
     """A library that only happens to be there, as some other one's dependency, is gone one day."""
     distributions = importlib.metadata.packages_distributions()
-    declared = {normal(NAME.match(one).group()) for one in PYPROJECT["project"]["dependencies"]}  # type: ignore[union-attr]
+    project = PYPROJECT["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["eval"]]
+    declared = {normal(NAME.match(one).group()) for one in requirements}  # type: ignore[union-attr]
     optional = {"torch", "transformers", "onnx"}
     undeclared = set()
     for path in (ROOT / "edgeperso").rglob("*.py"):
@@ -101,7 +104,7 @@ def test_torch_is_not_in_the_base_install() -> None:
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
     """`edgeperso --help` and shell completion must be quick."""
-    heavy = {"llama_cpp", "onnxruntime", "sqlcipher3", "tokenizers"}
+    heavy = {"llama_cpp", "nltk", "onnxruntime", "scipy", "sklearn", "sqlcipher3", "tokenizers"}
     code = "import sys, edgeperso.cli.app as a; a.command(); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert heavy & set(out.split()) == set()

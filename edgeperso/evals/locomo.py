@@ -19,7 +19,7 @@ from typing import Any
 
 from edgeperso.embedding import embed_missing
 from edgeperso.errors import DataInvalid, SourceNotFound
-from edgeperso.evals.recall import recall_at
+from edgeperso.evals.metrics.ranking import recall_at
 from edgeperso.retrieval import Retriever
 from edgeperso.times import datetime_ms
 from edgeperso.types import Embedder, Kind, Progress, Query, Record

@@ -12,7 +12,6 @@ import pytest
 from edgeperso.embedding import load_embedder
 from edgeperso.errors import DataInvalid, SourceNotFound
 from edgeperso.evals.locomo import read_locomo, run_locomo
-from edgeperso.evals.recall import recall_at
 from edgeperso.times import to_datetime
 
 SAMPLE: list[dict[str, Any]] = [
@@ -132,13 +131,6 @@ def test_what_is_not_json(tmp_path: Path, raw: bytes) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         read_locomo(tmp_path / "none.json")
-
-
-def test_recall_at() -> None:
-    assert recall_at([5, 3, 9, 1], {3, 1, 7}, 2) == pytest.approx(1 / 3)
-    assert recall_at([5, 3, 9, 1], {3, 1, 7}, 4) == pytest.approx(2 / 3)
-    with pytest.raises(ValueError, match="right answer"):
-        recall_at([1], set(), 5)
 
 
 @pytest.mark.shared
