@@ -150,12 +150,14 @@ class MemoryFilter:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question to the retriever. ``limit`` bounds the hits, 1 or more; ``now_ms`` anchors words like "last March"."""
+    """A question to the retriever. ``limit`` bounds the hits, 1 or more; ``now_ms`` anchors words like "last March".
+    ``signals`` names the parts of the score that count (see `Hit.parts`); all of them where it is empty."""
 
     text: str
     now_ms: int
     limit: int = 50
     where: MemoryFilter = field(default_factory=MemoryFilter)
+    signals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

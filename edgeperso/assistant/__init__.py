@@ -6,5 +6,18 @@ from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assis
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import HitTrace, Trace
+from edgeperso.assistant.weighing import Asking, Weighed, Weigher
 
-__all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "Assistant", "Chat", "HitTrace", "Reply", "Trace", "open_assistant"]
+__all__ = [
+    "DEFAULT_EMBEDDER",
+    "DEFAULT_MODEL",
+    "Asking",
+    "Assistant",
+    "Chat",
+    "HitTrace",
+    "Reply",
+    "Trace",
+    "Weighed",
+    "Weigher",
+    "open_assistant",
+]

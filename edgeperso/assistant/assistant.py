@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +10,12 @@ from typing import Self
 from unicodedata import normalize
 from weakref import WeakSet
 
-from edgeperso.assistant.chat import Chat
+from edgeperso.assistant.chat import Chat, renderer
 from edgeperso.assistant.export import ExportReport, export_jsonl
 from edgeperso.assistant.readers import reader_for
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import Trace
+from edgeperso.assistant.weighing import Asking, Weighed, Weigher
 from edgeperso.catalogue import Catalogue
 from edgeperso.embedding import embed_missing, load_embedder
 from edgeperso.engine import Engine
@@ -22,6 +23,7 @@ from edgeperso.engine.optimize import best_file
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
 from edgeperso.knowledge import derive_facts, facts_asked_for
+from edgeperso.prompting import Layout, choose_form, profile_card
 from edgeperso.retrieval import Retriever, asks_for_present, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
@@ -38,6 +40,7 @@ _SEARCHED = 40
 _FACT = 3.0
 """Worth of stating a current fact that is asked for, in standard deviations of the retriever's score."""
 _REMEMBERED = "remembered"
+_ADVISING = "You know a person well and advise them."
 EVERYTHING = MemoryFilter()
 
 
@@ -144,6 +147,40 @@ class Assistant:
 
     def chat(self, *, where: MemoryFilter = EVERYTHING) -> Chat:
         return Chat(self, self.engine, reader_for(self.engine.info), where)
+
+    def recommend(
+        self,
+        question: str,
+        options: Sequence[str],
+        *,
+        where: MemoryFilter = EVERYTHING,
+        asking: Asking = Asking.REASONED,
+    ) -> Weighed:
+        """How well each of ``options`` suits the person as an answer to ``question``, by what the vault knows of them.
+
+        Raises:
+            EmptyQuestion: no question.
+            UsageError: fewer than two options, or an empty one.
+            QuestionTooLong: question and options don't fit the model's context.
+        """
+        if not question.strip():
+            raise EmptyQuestion("There is nothing to recommend for.", hint="Say what the options answer.")
+        hits, _ = self.find(question, where)
+        return self.weigher(_ADVISING).weigh(question, options, hits, asking)
+
+    def weigher(self, task: str, *, most: int | None = None) -> Weigher:
+        """What judges given texts under ``task``, the model's instruction; reads ``most`` memories at once."""
+        engine = self.engine
+        reader = reader_for(engine.info)
+        layout = Layout(
+            engine,
+            choose_form(renderer(engine), begin=False),
+            reader.budget(engine.info.n_ctx),
+            bos=engine.bos,
+            profile=profile_card(self.vault.profile.all()),
+            task=task,
+        )
+        return Weigher(engine, layout, most=reader.most if most is None else most)
 
     def why(self) -> Trace:
         """How the last answer came about, whichever process gave it.

@@ -30,7 +30,7 @@ from edgeperso.types import Hit, MemoryFilter, Role
 if TYPE_CHECKING:
     from edgeperso.assistant.assistant import Assistant
 
-__all__ = ["Chat"]
+__all__ = ["Chat", "renderer"]
 
 
 _JUDGED: Final = 6
@@ -51,7 +51,7 @@ class Chat:
         self._budget = reader.budget(engine.info.n_ctx)
         self._layout = Layout(
             engine,
-            choose_form(_renderer(engine), begin=reader.quotes),
+            choose_form(renderer(engine), begin=reader.quotes),
             self._budget,
             bos=engine.bos,
             profile=profile_card(assistant.vault.profile.all()),
@@ -160,7 +160,7 @@ class Chat:
         )
 
 
-def _renderer(engine: Engine) -> Render | None:
+def renderer(engine: Engine) -> Render | None:
     """The model's chat template as prompting takes it; None for a model without one."""
     if engine.info.chat_template is None:
         return None

@@ -240,16 +240,18 @@ class Engine:
     def branch_log_probs(self, prefix: Sequence[int], branches: Sequence[Sequence[int]]) -> list[Float32]:
         """For each branch the log-probabilities (nats, ``float32[n_vocab]``) of what may come after prefix and branch.
 
-        The prefix is evaluated once, also over several calls; the branches share one call of llama.cpp.
+        The prefix is evaluated once, also over several calls; short branches share calls of llama.cpp.
 
         Args:
-            branches: fewer than 17, some dozens of tokens together; an empty one asks what follows the prefix.
+            branches: an empty one asks what follows the prefix.
 
         Raises:
-            As `score`.
+            As `score`; QuestionTooLong also for a branch of more than 512 tokens.
         """
         with self.lock:
-            self._check_prompt(list(prefix), sum(map(len, branches)))
+            self._check_prompt(list(prefix), max(map(len, branches), default=0))
+            for branch in branches:
+                self._model.check_tokens(branch)
             self._evaluate(prefix)
             return branch_log_probs(self._model, branches)
 

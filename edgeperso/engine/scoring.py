@@ -62,24 +62,30 @@ def log_prob_rows(model: NativeModel, tokens: Sequence[int]) -> Float32:
 
 def branch_log_probs(model: NativeModel, branches: Sequence[Sequence[int]]) -> list[Float32]:
     """``float32[n_vocab]`` for each branch: the log-probabilities after it, as a continuation of what ``model`` holds
-    and has just evaluated. What it holds is the same afterwards."""
-    first = log_softmax(model.logits()) if any(not branch for branch in branches) else np.empty(0, np.float32)
-    longer = [branch for branch in branches if branch]
-    out: list[Float32] = []
-    model.fork(len(longer))
-    try:
-        start = len(model.held)
-        rows = [
-            (fork, start + offset, token)
-            for fork, branch in enumerate(longer, 1)
-            for offset, token in enumerate(branch)
-        ]
-        if rows:
-            model.evaluate_forks(rows)
-        ends = iter(np.cumsum([len(branch) for branch in longer]) - 1)
-        out = [log_softmax(model.logits(int(next(ends)))) if branch else first for branch in branches]
-    finally:
-        model.drop_forks()
+    and has just evaluated. What it holds is the same afterwards.
+
+    Raises:
+        QuestionTooLong: a branch alone is over N_BATCH tokens.
+    """
+    after_nothing = log_softmax(model.logits()) if any(not branch for branch in branches) else np.empty(0, np.float32)
+    out = [after_nothing] * len(branches)
+    start = len(model.held)
+    longer = [index for index, branch in enumerate(branches) if branch]
+    for group in _packed([len(branches[index]) for index in longer], min(N_BATCH, model.n_ctx - start)):
+        model.fork(len(group))
+        try:
+            members = [longer[place] for place in group]
+            rows = [
+                (fork, start + offset, token)
+                for fork, index in enumerate(members, 1)
+                for offset, token in enumerate(branches[index])
+            ]
+            ends = np.cumsum([len(branches[index]) for index in members]) - 1
+            model.evaluate_forks(rows, np.isin(np.arange(len(rows)), ends).tolist())
+            for index, end in zip(members, ends.tolist(), strict=True):
+                out[index] = log_softmax(model.logits(end))
+        finally:
+            model.drop_forks()
     return out
 
 
@@ -91,7 +97,8 @@ def score_tails(model: NativeModel, branches: Sequence[tuple[Sequence[int], Sequ
         QuestionTooLong: a branch alone is over N_BATCH tokens.
     """
     sums = [0.0] * len(branches)
-    for group in _tail_groups(branches, min(N_BATCH, model.n_ctx - len(model.held))):
+    sizes = [len(context) + len(tail) - 1 for context, tail in branches]
+    for group in _packed(sizes, min(N_BATCH, model.n_ctx - len(model.held))):
         model.fork(len(group))
         try:
             rows, judged = _tail_rows(model, branches, group)
@@ -118,12 +125,11 @@ def _tail_rows(
     return rows, judged
 
 
-def _tail_groups(branches: Sequence[tuple[Sequence[int], Sequence[int]]], room: int) -> Iterator[list[int]]:
-    """Indices of branches that are evaluated together: as many as fit ``room`` rows."""
+def _packed(sizes: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Indices of branches that are evaluated together: as many as fit ``room`` rows and the sequences there are."""
     group: list[int] = []
     rows = 0
-    for index, (context, tail) in enumerate(branches):
-        size = len(context) + len(tail) - 1
+    for index, size in enumerate(sizes):
         if size > room:
             raise QuestionTooLong(f"A text of {size} tokens is too long to be judged; {room} fit.")
         if group and (len(group) == N_SEQUENCES - 1 or rows + size > room):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeperso.prompting.answer_type import AnswerType, answer_type, may_answer
 from edgeperso.prompting.begun import begun_answer
 from edgeperso.prompting.forms import ChatForm, CompletionForm, Form, Render, choose_form
-from edgeperso.prompting.layout import Budget, Dropped, Layout, Prompt, profile_card
+from edgeperso.prompting.layout import Budget, Dropped, Layout, OpenTurn, Prompt, profile_card
 from edgeperso.prompting.quote import quotable, quote
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Dropped",
     "Form",
     "Layout",
+    "OpenTurn",
     "Prompt",
     "Render",
     "answer_type",

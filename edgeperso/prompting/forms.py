@@ -11,13 +11,15 @@ from typing import Final, Protocol
 
 from edgeperso.prompting.pieces import Piece
 
-__all__ = ["ChatForm", "CompletionForm", "Form", "Render", "choose_form"]
+__all__ = ["ANSWERING", "ChatForm", "CompletionForm", "Form", "Render", "choose_form"]
 
 Render = Callable[[list[dict[str, str]]], "str | None"]
 """Messages (role, content) → the prompt as the model's own template writes it, up to the answer; None if it refuses."""
 
-_SYSTEM: Final = "You answer questions from the person's notes, briefly."
-_NOTES: Final = "Notes, with dates:\n\n"
+ANSWERING: Final = "You answer questions from the person's notes, briefly."
+"""The task that a model is given unless it is told another: its system message."""
+_NOTES: Final = "Notes, with dates:"
+_LIFE: Final = "Notes from the person's life:"
 _MARKS: Final = ("\u2063s0\u2063", "\u2063u1\u2063", "\u2063a1\u2063", "\u2063u2\u2063")
 
 
@@ -27,12 +29,20 @@ class Form(Protocol):
     @property
     def stop(self) -> tuple[str, ...]: ...
 
-    def opening(self, profile: str) -> list[Piece]:
-        """What comes first and stays the same: who the model is, and the person's profile card."""
+    def opening(self, profile: str, task: str = ANSWERING) -> list[Piece]:
+        """What comes first and stays the same: the model's task, and the person's profile card."""
         ...
 
     def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
         """What is appended for a question: the quoted notes, the question, the first words of the answer."""
+        ...
+
+    def open_turn(self, notes: list[str], words: str) -> list[Piece]:
+        """A first turn that isn't over: the quoted notes, then ``words``, which any text may follow."""
+        ...
+
+    def close_turn(self) -> list[Piece]:
+        """What ends such a turn: the answer comes next."""
         ...
 
 
@@ -42,15 +52,20 @@ class CompletionForm:
 
     stop: tuple[str, ...] = ("\n",)
 
-    def opening(self, profile: str) -> list[Piece]:
-        return [Piece(f"{profile}\n\n")] if profile else []
+    def opening(self, profile: str, task: str = ANSWERING) -> list[Piece]:
+        head = "" if task == ANSWERING else f"{task}\n\n"  # a text to be continued needs no word on answering
+        return [Piece(f"{head}{profile}\n\n" if profile else head)]
 
     def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
-        lines = "".join(f"{note}\n" for note in notes)
-        head = f"Notes from the person's life:\n\n{lines}\n" if notes else ""
         gap = "" if first else "\n\n"
         begin = f" {begun}" if begun else ""
-        return [Piece(f"{gap}{head}Question: {question}\nThe answer, from the notes:{begin}")]
+        return [Piece(f"{gap}{_block(_LIFE, notes)}Question: {question}\nThe answer, from the notes:{begin}")]
+
+    def open_turn(self, notes: list[str], words: str) -> list[Piece]:
+        return [Piece(f"{_block(_LIFE, notes)}{words}")]
+
+    def close_turn(self) -> list[Piece]:
+        return [Piece("\nAnswer:")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +83,27 @@ class ChatForm:
     def stop(self) -> tuple[str, ...]:
         return ("\n",) if self.begin else ()
 
-    def opening(self, profile: str) -> list[Piece]:
-        system = f"{_SYSTEM}\n{profile}" if profile else _SYSTEM
+    def opening(self, profile: str, task: str = ANSWERING) -> list[Piece]:
+        system = f"{task}\n{profile}" if profile else task
         return [Piece(self.before_system, ours=True), Piece(system), Piece(self.before_user, ours=True)]
 
     def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
-        lines = "".join(f"{note}\n" for note in notes)
-        body = f"{_NOTES}{lines}\nAnswer from the notes.\nQuestion: {question}" if notes else f"Question: {question}"
+        ask = f"Answer from the notes.\nQuestion: {question}" if notes else f"Question: {question}"
         markup = [] if first else [Piece(self.between, ours=True)]
         answer = [Piece(f"Answer: {begun}")] if self.begin and begun else []
-        return [*markup, Piece(body), Piece(self.after_user if first else self.after_next, ours=True), *answer]
+        body = Piece(f"{_block(_NOTES, notes)}{ask}")
+        return [*markup, body, Piece(self.after_user if first else self.after_next, ours=True), *answer]
+
+    def open_turn(self, notes: list[str], words: str) -> list[Piece]:
+        return [Piece(f"{_block(_NOTES, notes)}{words}")]
+
+    def close_turn(self) -> list[Piece]:
+        return [Piece(self.after_user, ours=True)]
+
+
+def _block(heading: str, notes: list[str]) -> str:
+    """The quoted notes under their heading, or nothing where there are none."""
+    return "".join([f"{heading}\n\n", *(f"{note}\n" for note in notes), "\n"]) if notes else ""
 
 
 def choose_form(render: Render | None, *, begin: bool) -> Form:

@@ -13,12 +13,12 @@ from typing import Final
 
 from edgeperso.errors import EmptyQuestion, QuestionTooLong
 from edgeperso.prompting.begun import begun_answer
-from edgeperso.prompting.forms import Form
+from edgeperso.prompting.forms import ANSWERING, Form
 from edgeperso.prompting.pieces import Tokenizer, tokenize_pieces
 from edgeperso.prompting.quote import quote
 from edgeperso.types import Hit
 
-__all__ = ["Budget", "Dropped", "Layout", "Prompt", "profile_card"]
+__all__ = ["Budget", "Dropped", "Layout", "OpenTurn", "Prompt", "profile_card"]
 
 _JUDGED_TOKENS: Final = 200
 """Of a note, and of a question, that many tokens are judged."""
@@ -65,16 +65,34 @@ class Prompt:
     restarted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A first turn whose words may go on in several ways, each to be judged: the whole ``tokens`` up to there, and
+    ``closing``, after which the model answers. ``included`` and ``dropped`` as in `Prompt`."""
+
+    tokens: list[int]
+    closing: list[int]
+    included: tuple[int, ...]
+    dropped: tuple[Dropped, ...]
+
+
 class Layout:
-    """The growing token sequence of one conversation with one model."""
+    """The growing token sequence of one conversation with one model, which is given ``task``."""
 
     def __init__(
-        self, tokenizer: Tokenizer, form: Form, budget: Budget, *, bos: Sequence[int] = (), profile: str = ""
+        self,
+        tokenizer: Tokenizer,
+        form: Form,
+        budget: Budget,
+        *,
+        bos: Sequence[int] = (),
+        profile: str = "",
+        task: str = ANSWERING,
     ) -> None:
         self._tokenizer = tokenizer
         self._form = form
         self._budget = budget
-        self._stable = [*bos, *tokenize_pieces(tokenizer, form.opening(profile))]
+        self._stable = [*bos, *tokenize_pieces(tokenizer, form.opening(profile, task))]
         self._tokens = list(self._stable)
         self._shown: set[int] = set()
         self._turns = 0
@@ -137,6 +155,39 @@ class Layout:
         limit = min(room, self._budget.memory_tokens)
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown)
         return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted)
+
+    def open_turn(self, words: str, hits: Sequence[Hit], *, kept_free: int, most: int | None = None) -> OpenTurn:
+        """A first turn with as many of ``hits`` (best first) as the budget takes, then ``words``, left open.
+
+        Args:
+            kept_free: tokens for what is to follow: candidate texts, the turn's end, the answer.
+
+        Raises:
+            QuestionTooLong: ``words`` don't fit beside the stable part and ``kept_free``.
+        """
+        bare = self._open_tokens([], words)
+        room = self._budget.context_tokens - kept_free - len(self._stable) - len(bare)
+        if room < 0:
+            raise QuestionTooLong(
+                f"The question and what is to be judged take {len(bare) + kept_free} tokens; "
+                f"{self._budget.context_tokens - len(self._stable)} fit."
+            )
+        limit = min(room, self._budget.memory_tokens)
+        taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, frozenset())
+        while True:
+            added = self._open_tokens([quote(hit.memory) for hit in reversed(taken)], words)
+            if len(added) - len(bare) <= limit or not taken:
+                break
+            dropped.append(Dropped(taken.pop().memory.id, "budget"))
+        return OpenTurn(
+            tokens=[*self._stable, *added],
+            closing=tokenize_pieces(self._tokenizer, self._form.close_turn()),
+            included=tuple(hit.memory.id for hit in taken),
+            dropped=tuple(dropped),
+        )
+
+    def _open_tokens(self, notes: list[str], words: str) -> list[int]:
+        return tokenize_pieces(self._tokenizer, self._form.open_turn(notes, words))
 
     def answered(self, prompt: Prompt, tokens: Sequence[int]) -> None:
         """Make ``prompt`` and what the model said to it part of the conversation, token by token, so that the next turn

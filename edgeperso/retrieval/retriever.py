@@ -76,8 +76,10 @@ class Retriever:
         parts = self._parts(query, cosine, words, span)
         if not past:
             parts["closed"] = np.where(columns.open, 0.0, _CLOSED).astype(np.float32)
-        score = np.asarray(sum(parts.values()), dtype=np.float32)
         relevant = (np.nan_to_num(cosine) >= _NEAR_COSINE) | (words > 0) | (parts["neighbours"] >= _NEIGHBOUR_GAIN)
+        if query.signals:
+            parts = {name: part if name in query.signals else np.zeros_like(part) for name, part in parts.items()}
+        score = np.asarray(sum(parts.values()), dtype=np.float32)
         rows = np.flatnonzero(columns.mask(query.where) & relevant)
         rows = rows[np.lexsort((columns.ids[rows], -score[rows]))]
         rows, repeated = without_duplicates(self._index, rows, query.limit)

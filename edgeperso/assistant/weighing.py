@@ -1,0 +1,199 @@
+"""How well each of several given texts fits the person, by a model's own probabilities: the ways of asking.
+
+A small model that is asked for the letter of the best option mostly gives its favourite letter. How it is asked matters
+more than what it is told, so the ways are named, and measured in `docs/explanation/asking.md`.
+
+Sources: a letter's bias and rotation: Pezeshkpour and Hruschka, 2023 (arXiv:2308.11483); gain: Holtzman et al.,
+"Surface Form Competition", 2021 (arXiv:2104.08315); channel: Min et al., "Noisy Channel Language Model Prompting", 2022
+(arXiv:2108.04106).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from edgeperso.engine import Engine
+from edgeperso.errors import UsageError
+from edgeperso.prompting import Layout, OpenTurn
+from edgeperso.types import Float32, Hit
+
+__all__ = ["Asking", "Weighed", "Weigher"]
+
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SPARE: Final = 48
+"""Tokens kept free for our own words around the options."""
+_REASON_TOKENS: Final = 48
+_CRITERION: Final = "In one short sentence: what must a suggestion have or avoid to fit this person?"
+
+
+class Asking(StrEnum):
+    """A way of asking a model which of several texts fits."""
+
+    LETTER = "letter"
+    """All options in a list; the probability of each one's letter."""
+    ROTATED = "rotated"
+    """The same for the list in every rotation, averaged: a favourite letter then helps all options alike."""
+    LIKELIHOOD = "likelihood"
+    """How likely the option's own text is as the answer, per token."""
+    GAIN = "gain"
+    """How much likelier the notes make that text."""
+    APART = "apart"
+    """Each option by itself: the log-odds of Yes against No to whether it respects what the person said."""
+    APART_GAIN = "apart-gain"
+    """The same, less what the model says without the notes."""
+    REASONED = "reasoned"
+    """First the model says in a sentence what a suggestion must have or avoid; then each option by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """``scores``, one an option, in the options' order: higher fits better, comparable within one call. ``sources`` are
+    the memories that the model read."""
+
+    scores: tuple[float, ...]
+    sources: tuple[int, ...]
+
+    @property
+    def order(self) -> list[int]:
+        """Places of the options, best first; of equals the first."""
+        return sorted(range(len(self.scores)), key=lambda place: (-self.scores[place], place))
+
+    @property
+    def shares(self) -> list[float]:
+        """The scores as probabilities that sum to 1 (softmax): of use where the scores are log-probabilities."""
+        weights = np.exp(np.array(self.scores) - max(self.scores))
+        return [float(weight) for weight in weights / weights.sum()]
+
+
+_Way = Callable[[str, list[str], Sequence[Hit]], tuple[list[float], OpenTurn]]
+
+
+class Weigher:
+    """Weighs options with one engine and one layout; ``most`` as in `Layout.open_turn`."""
+
+    def __init__(self, engine: Engine, layout: Layout, *, most: int | None) -> None:
+        self._engine = engine
+        self._layout = layout
+        self._most = most
+        self._ways: dict[Asking, _Way] = {
+            Asking.LETTER: self._letter,
+            Asking.ROTATED: self._rotated,
+            Asking.LIKELIHOOD: self._likelihood,
+            Asking.GAIN: self._gain,
+            Asking.APART: self._apart,
+            Asking.APART_GAIN: self._apart_gain,
+            Asking.REASONED: self._reasoned,
+        }
+
+    def weigh(self, question: str, options: Sequence[str], hits: Sequence[Hit], asking: Asking) -> Weighed:
+        """How well each of ``options`` fits as an answer to ``question``, given ``hits`` (best first).
+
+        Raises:
+            UsageError: fewer than two options, an empty one, or more than there are letters.
+            QuestionTooLong: question and options don't fit the context.
+        """
+        cleaned = [" ".join(option.split()) for option in options]
+        if len(cleaned) < 2 or not all(cleaned):
+            raise UsageError("There must be two options or more, and none may be empty.")
+        if len(cleaned) > len(_LETTERS) and asking in (Asking.LETTER, Asking.ROTATED):
+            raise UsageError(f"At most {len(_LETTERS)} options can be asked for by letter.", hint="Ask apart.")
+        scores, turn = self._ways[asking](" ".join(question.split()), cleaned, hits)
+        return Weighed(tuple(scores), turn.included)
+
+    def label(self, question: str, labels: Sequence[str], hits: Sequence[Hit], *, cue: str) -> Weighed:
+        """The log-probability of each of ``labels`` right after ``cue``, with which the answer begins."""
+        words = [self._engine.tokenize(label) for label in labels]
+        begun = self._engine.tokenize(cue)
+        turn = self._open(question, hits, begun, *words)
+        scores = self._engine.score([*turn.tokens, *turn.closing, *begun], words)
+        return Weighed(tuple(score.log_likelihood for score in scores), turn.included)
+
+    # ---- the ways ------------------------------------------------------------------------------------------------
+
+    def _letter(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        return self._by_letter(question, options, hits, rotations=1)
+
+    def _rotated(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        return self._by_letter(question, options, hits, rotations=len(options))
+
+    def _by_letter(
+        self, question: str, options: list[str], hits: Sequence[Hit], *, rotations: int
+    ) -> tuple[list[float], OpenTurn]:
+        count = len(options)
+        letters = [self._engine.tokenize(letter)[-1] for letter in _LETTERS[:count]]
+        lists = []
+        for shift in range(rotations):
+            lines = "".join(f"{_LETTERS[at]}. {options[(at + shift) % count]}\n" for at in range(count))
+            lists.append(self._engine.tokenize(f"{lines}Which one suits the person best? Answer with the letter."))
+        turn = self._open(f"The person asks: {question}\n", hits, max(lists, key=len))
+        totals = np.zeros(count)
+        for shift, words in enumerate(lists):
+            (after,) = self._after(turn, [words])
+            for at, letter in enumerate(letters):
+                totals[(at + shift) % count] += after[letter] / rotations
+        return totals.tolist(), turn
+
+    def _likelihood(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        words = [self._engine.tokenize(option) for option in options]
+        turn = self._open(question, hits, *words)
+        scores = self._engine.score([*turn.tokens, *turn.closing], words)
+        return [score.mean for score in scores], turn
+
+    def _gain(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        return self._less_without_notes(self._likelihood, question, options, hits)
+
+    def _apart(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        ask = "Does the suggestion respect what the person said?" if hits else "Is this a good suggestion?"
+        words = [self._engine.tokenize(f'Suggestion: "{option}"\n{ask} Answer Yes or No.') for option in options]
+        turn = self._open(f'The person asks: "{question}"\n', hits, max(words, key=len))
+        return [self._odds(after) for after in self._after(turn, words)], turn
+
+    def _apart_gain(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        return self._less_without_notes(self._apart, question, options, hits)
+
+    def _reasoned(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
+        asked = f'The person asks: "{question}"\n'
+        wish = self._open(f"{asked}{_CRITERION}", hits, [0] * _REASON_TOKENS)
+        said = self._engine.generate([*wish.tokens, *wish.closing], max_tokens=_REASON_TOKENS, stop=("\n",))
+        criterion = " ".join("".join(said).split())
+        ask = "Does this suggestion fit the person? Answer Yes or No."
+        words = [self._engine.tokenize(f'Suggestion: "{option}"\n{ask}') for option in options]
+        turn = self._open(f"{asked}What fits: {criterion}\n", hits, max(words, key=len))
+        return [self._odds(after) for after in self._after(turn, words)], turn
+
+    # ---- what they share -----------------------------------------------------------------------------------------
+
+    def _less_without_notes(
+        self,
+        way: _Way,
+        question: str,
+        options: list[str],
+        hits: Sequence[Hit],
+    ) -> tuple[list[float], OpenTurn]:
+        scores, turn = way(question, options, hits)
+        if not turn.included:
+            return scores, turn
+        without, _ = way(question, options, [])
+        return [one - other for one, other in zip(scores, without, strict=True)], turn
+
+    def _open(self, words: str, hits: Sequence[Hit], *following: Sequence[int]) -> OpenTurn:
+        return self._layout.open_turn(words, hits, kept_free=max(map(len, following)) + _SPARE, most=self._most)
+
+    def _after(self, turn: OpenTurn, words: Sequence[Sequence[int]]) -> list[Float32]:
+        """Log-probabilities of the answer's first token, for each way in which the turn may go on."""
+        return self._engine.branch_log_probs(turn.tokens, [[*one, *turn.closing] for one in words])
+
+    def _odds(self, log_probs: Float32) -> float:
+        """Log-odds of Yes against No, in any of their spellings."""
+        yes, no = (
+            {self._engine.tokenize(form)[0] for form in (word, f" {word}", word.lower())} for word in ("Yes", "No")
+        )
+        shared = yes & no  # a vocabulary in which both begin with a space of its own
+        return float(
+            np.logaddexp.reduce(log_probs[sorted(yes - shared)]) - np.logaddexp.reduce(log_probs[sorted(no - shared)])
+        )
