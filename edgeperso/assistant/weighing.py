@@ -113,6 +113,12 @@ class Weigher:
         scores = self._engine.score([*turn.tokens, *turn.closing, *begun], words)
         return Weighed(tuple(score.log_likelihood for score in scores), turn.included)
 
+    def written(self, words: str, *, max_tokens: int, hits: Sequence[Hit] = ()) -> str:
+        """The first line that the model writes to ``words``, greedily."""
+        turn = self._open(words, hits, [0] * max_tokens)
+        said = self._engine.generate([*turn.tokens, *turn.closing], max_tokens=max_tokens, stop=("\n",))
+        return "".join(said).strip()
+
     # ---- the ways ------------------------------------------------------------------------------------------------
 
     def _letter(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
@@ -158,9 +164,7 @@ class Weigher:
 
     def _reasoned(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
         asked = f'The person asks: "{question}"\n'
-        wish = self._open(f"{asked}{_CRITERION}", hits, [0] * _REASON_TOKENS)
-        said = self._engine.generate([*wish.tokens, *wish.closing], max_tokens=_REASON_TOKENS, stop=("\n",))
-        criterion = " ".join("".join(said).split())
+        criterion = self.written(f"{asked}{_CRITERION}", max_tokens=_REASON_TOKENS, hits=hits)
         ask = "Does this suggestion fit the person? Answer Yes or No."
         words = [self._engine.tokenize(f'Suggestion: "{option}"\n{ask}') for option in options]
         turn = self._open(f"{asked}What fits: {criterion}\n", hits, max(words, key=len))

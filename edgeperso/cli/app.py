@@ -10,7 +10,7 @@ import click
 import typer
 
 import edgeperso
-from edgeperso.cli import answers, doctor, evaluations, failure, keys, memories, models, vaults
+from edgeperso.cli import answers, doctor, evaluations, experiments, failure, keys, memories, models, vaults
 from edgeperso.cli.frame import PlainGroup
 from edgeperso.errors import UsageError
 
@@ -47,6 +47,7 @@ for verbs in (vaults.app, memories.app, answers.app, doctor.app):
 app.add_typer(memories.profile, name="profile")
 app.add_typer(keys.app, name="key")
 app.add_typer(models.app, name="model")
+evaluations.app.add_typer(experiments.app)
 app.add_typer(evaluations.app, name="eval")
 
 
