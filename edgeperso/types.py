@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "AddReport",
+    "Asking",
     "Embedder",
     "Fact",
     "Float32",
@@ -63,6 +64,25 @@ class Role(StrEnum):
 
     PERSON = "person"
     ASSISTANT = "assistant"
+
+
+class Asking(StrEnum):
+    """A way of asking a model which of several texts fits."""
+
+    LETTER = "letter"
+    """All options in a list; the probability of each one's letter."""
+    ROTATED = "rotated"
+    """The same for the list in every rotation, averaged: a favourite letter then helps all options alike."""
+    LIKELIHOOD = "likelihood"
+    """How likely the option's own text is as the answer, per token."""
+    GAIN = "gain"
+    """How much likelier the notes make that text."""
+    APART = "apart"
+    """Each option by itself: the log-odds of Yes against No to whether it respects what the person said."""
+    APART_GAIN = "apart-gain"
+    """The same, less what the model says without the notes."""
+    REASONED = "reasoned"
+    """First the model says in a sentence what a suggestion must have or avoid; then each option by itself."""
 
 
 @dataclass(frozen=True, slots=True)

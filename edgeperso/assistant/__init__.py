@@ -6,12 +6,11 @@ from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assis
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import HitTrace, Trace
-from edgeperso.assistant.weighing import Asking, Weighed, Weigher
+from edgeperso.assistant.weighing import Weighed, Weigher
 
 __all__ = [
     "DEFAULT_EMBEDDER",
     "DEFAULT_MODEL",
-    "Asking",
     "Assistant",
     "Chat",
     "HitTrace",

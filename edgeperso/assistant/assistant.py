@@ -15,7 +15,7 @@ from edgeperso.assistant.export import ExportReport, export_jsonl
 from edgeperso.assistant.readers import reader_for
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import Trace
-from edgeperso.assistant.weighing import Asking, Weighed, Weigher
+from edgeperso.assistant.weighing import Weighed, Weigher
 from edgeperso.catalogue import Catalogue
 from edgeperso.embedding import embed_missing, load_embedder
 from edgeperso.engine import Engine
@@ -24,10 +24,10 @@ from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
 from edgeperso.knowledge import derive_facts, facts_asked_for
 from edgeperso.prompting import Layout, choose_form, profile_card
-from edgeperso.retrieval import Retriever, asks_for_present, favour_current
+from edgeperso.retrieval import Retriever, asks_for_present, favour_current, favour_preferences
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
-from edgeperso.types import Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record
+from edgeperso.types import Asking, Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record
 from edgeperso.vault import Vault
 from edgeperso.vault.credentials import Credential
 from edgeperso.vault.erasure import ErasurePlan, Receipt, erase, plan
@@ -41,6 +41,8 @@ _FACT = 3.0
 """Worth of stating a current fact that is asked for, in standard deviations of the retriever's score."""
 _REMEMBERED = "remembered"
 _ADVISING = "You know a person well and advise them."
+_ADVISED_BY = 3
+"""Memories that a recommendation rests on: in a longer list a small model loses the one that decides."""
 EVERYTHING = MemoryFilter()
 
 
@@ -166,7 +168,7 @@ class Assistant:
         if not question.strip():
             raise EmptyQuestion("There is nothing to recommend for.", hint="Say what the options answer.")
         hits, _ = self.find(question, where)
-        return self.weigher(_ADVISING).weigh(question, options, hits, asking)
+        return self.weigher(_ADVISING, most=_ADVISED_BY).weigh(question, options, favour_preferences(hits), asking)
 
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:
         """What judges given texts under ``task``, the model's instruction; reads ``most`` memories at once."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from edgeperso.engine import Engine
 from edgeperso.errors import UsageError
 from edgeperso.prompting import Layout, OpenTurn
-from edgeperso.types import Float32, Hit
+from edgeperso.types import Asking, Float32, Hit
 
 __all__ = ["Asking", "Weighed", "Weigher"]
 
@@ -29,25 +28,6 @@ _SPARE: Final = 48
 """Tokens kept free for our own words around the options."""
 _REASON_TOKENS: Final = 48
 _CRITERION: Final = "In one short sentence: what must a suggestion have or avoid to fit this person?"
-
-
-class Asking(StrEnum):
-    """A way of asking a model which of several texts fits."""
-
-    LETTER = "letter"
-    """All options in a list; the probability of each one's letter."""
-    ROTATED = "rotated"
-    """The same for the list in every rotation, averaged: a favourite letter then helps all options alike."""
-    LIKELIHOOD = "likelihood"
-    """How likely the option's own text is as the answer, per token."""
-    GAIN = "gain"
-    """How much likelier the notes make that text."""
-    APART = "apart"
-    """Each option by itself: the log-odds of Yes against No to whether it respects what the person said."""
-    APART_GAIN = "apart-gain"
-    """The same, less what the model says without the notes."""
-    REASONED = "reasoned"
-    """First the model says in a sentence what a suggestion must have or avoid; then each option by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ import typer
 
 from edgeperso.cli.frame import Run, verb
 from edgeperso.cli.options import ModelOption
+from edgeperso.types import Asking
 
 if TYPE_CHECKING:
     from edgeperso.evals.experiments.lamp import LampTask
     from edgeperso.evals.methods import Method
+    from edgeperso.evals.readers import PrefForm
     from edgeperso.evals.report import Result, Table
     from edgeperso.evals.setup import Setup
 
@@ -129,6 +131,43 @@ def lamp(
     methods = _methods(method, ("none", "hybrid"))
     with prepared(run, model, out, seed=seed, most=most) as setup:
         result = run_lamp(setup, chosen, questions, outputs, methods, limit=limit)
+    show(run, result, out)
+
+
+@verb(app, "prefeval", place=False, unlocks=False)
+def prefeval(
+    run: Run,
+    data: Annotated[Path, typer.Option("--data", show_default=False, metavar="DIR", help="PrefEval's folder.")],
+    form: Annotated[
+        str, typer.Option("--form", metavar="FORM", help="explicit, choice-based or persona-driven.")
+    ] = "explicit",
+    turns: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--turns", min=0, show_default=False, help="Exchanges between; several may be given: 0 10 70 300."
+        ),
+    ] = None,
+    asking: Annotated[Asking, typer.Option("--asking", help="The way of asking.")] = Asking.REASONED,
+    model: ModelOption = None,
+    method: MethodOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+) -> None:
+    """Whether a preference is followed that was stated or shown many turns ago."""
+    from edgeperso.errors import UsageError
+    from edgeperso.evals.experiments.prefeval import PrefRun, run_prefeval
+
+    forms: dict[str, PrefForm] = {
+        "explicit": "explicit",
+        "choice-based": "choice-based",
+        "persona-driven": "persona-driven",
+    }
+    if form not in forms:
+        raise UsageError("The form must be explicit, choice-based or persona-driven.")
+    asked = PrefRun(forms[form], tuple(turns or (0, 10, 70, 300)), tuple(_methods(method, ("hybrid",))), asking, limit)
+    with prepared(run, model, out, seed=seed) as setup:
+        result = run_prefeval(setup, data, asked)
     show(run, result, out)
 
 
