@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,9 +23,9 @@ from edgeperso.engine import Engine
 from edgeperso.engine.optimize import best_file
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
-from edgeperso.knowledge import derive_facts, facts_asked_for
+from edgeperso.knowledge import Preferences, derive_facts, facts_asked_for
 from edgeperso.prompting import Layout, choose_form, profile_card
-from edgeperso.retrieval import Retriever, asks_for_present, favour_current, favour_preferences
+from edgeperso.retrieval import Retriever, asks_for_present, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
 from edgeperso.types import Asking, Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record
@@ -132,6 +133,14 @@ class Assistant:
         superseded = [hit for hit in hits if hit.memory.superseded_by is not None]
         return self._with_facts(question, [hit for hit in hits if hit.memory.superseded_by is None]), superseded
 
+    def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
+        """What advice may draw on, best first: what the person said of their tastes, then what else bears on it."""
+        hits, _ = self.find(question, where)
+        query = Query(question, now_ms=self._clock(), limit=_SEARCHED, where=where)
+        stated = self.retriever.rank(self.preferences.ids(), query)
+        first = {hit.memory.id for hit in stated}
+        return [*stated, *(hit for hit in hits if hit.memory.id not in first)]
+
     def _with_facts(self, question: str, hits: list[Hit]) -> list[Hit]:
         """``hits`` with those raised that state a current fact which ``question`` asks for."""
         stating = {fact.memory_id for fact in facts_asked_for(self.vault, question)}
@@ -167,8 +176,8 @@ class Assistant:
         """
         if not question.strip():
             raise EmptyQuestion("There is nothing to recommend for.", hint="Say what the options answer.")
-        hits, _ = self.find(question, where)
-        return self.weigher(_ADVISING, most=_ADVISED_BY).weigh(question, options, favour_preferences(hits), asking)
+        hits = self.find_for_advice(question, where)
+        return self.weigher(_ADVISING, most=_ADVISED_BY).weigh(question, options, hits, asking)
 
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:
         """What judges given texts under ``task``, the model's instruction; reads ``most`` memories at once."""
@@ -239,6 +248,10 @@ class Assistant:
         if self._retriever is None:
             self._retriever = Retriever(self.vault, self.embedder)
         return self._retriever
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        return Preferences(self.vault)
 
     @property
     def engine(self) -> Engine:

@@ -29,7 +29,7 @@ def locomo(
 ) -> None:
     """Evidence recall at 5, 10, 25 and 50 on LoCoMo's long conversations."""
     from edgeperso.embedding import load_embedder
-    from edgeperso.evals.locomo import run_locomo
+    from edgeperso.evals.experiments.locomo import run_locomo
     from edgeperso.evals.measurement import measurement
 
     finder = load_embedder(run.catalogue, embedder)

@@ -100,6 +100,11 @@ class ConditionedAssistant(Assistant):
         hits, superseded = self._found(question.removesuffix(REMINDER).strip(), where)
         return hits[: self._most], superseded
 
+    def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
+        if self._method.choice == "hybrid":
+            return super().find_for_advice(question.removesuffix(REMINDER).strip(), where)[: self._most]
+        return self.find(question, where)[0]
+
     def _found(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
         match self._method.choice:
             case "none":

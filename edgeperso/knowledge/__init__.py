@@ -1,8 +1,16 @@
-"""Statements in memories become facts; a newer fact closes an older one."""
+"""Statements in memories become facts; a newer fact closes an older one. What the person likes is told apart."""
 
 from __future__ import annotations
 
 from edgeperso.knowledge.asking import facts_asked_for
 from edgeperso.knowledge.derive import DeriveReport, current_facts, derive_facts
+from edgeperso.knowledge.preferences import Preferences, states_preference
 
-__all__ = ["DeriveReport", "current_facts", "derive_facts", "facts_asked_for"]
+__all__ = [
+    "DeriveReport",
+    "Preferences",
+    "current_facts",
+    "derive_facts",
+    "facts_asked_for",
+    "states_preference",
+]

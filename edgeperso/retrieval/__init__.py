@@ -1,7 +1,6 @@
 """From a question to the memories that bear on it, best first."""
 
 from edgeperso.retrieval.currency import asks_for_present, favour_current
-from edgeperso.retrieval.preference import favour_preferences
 from edgeperso.retrieval.retriever import Retriever
 
-__all__ = ["Retriever", "asks_for_present", "favour_current", "favour_preferences"]
+__all__ = ["Retriever", "asks_for_present", "favour_current"]

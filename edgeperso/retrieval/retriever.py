@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,20 @@ class Retriever:
         hits = self._hits(rows, score, parts, repeated)
         emit(Event.SEARCHED, hits=len(hits), memories=len(self._index))
         return hits if past else below_successors(hits)
+
+    def rank(self, ids: Sequence[int], query: Query) -> list[Hit]:
+        """Those of the memories ``ids`` that the query's filter lets through, best first by words and vectors, none
+        left out for fitting badly; at most ``query.limit``."""
+        self._index.refresh()
+        if not len(self._index):
+            return []
+        columns = self._index.columns
+        cosine, words = self._raw_scores(query.text)
+        parts = {"dense": standardized(cosine), "lexical": _LEXICAL * standardized(words)}
+        score = np.asarray(sum(parts.values()), dtype=np.float32)
+        rows = np.flatnonzero(columns.mask(query.where) & np.isin(columns.ids, ids))
+        rows = rows[np.lexsort((columns.ids[rows], -score[rows]))][: query.limit]
+        return self._hits(rows, score, parts, {})
 
     def _raw_scores(self, text: str) -> tuple[Float32, Float32]:
         """Cosine (NaN without a vector) and BM25 of every memory."""

@@ -36,6 +36,7 @@ __all__ = [
     "compare",
     "compare_means",
     "mcnemar",
+    "proportion",
     "wilcoxon",
 ]
 
@@ -214,6 +215,23 @@ def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> Discor
     differing = first_only + second_only
     p = float(stats.binomtest(first_only, differing, 0.5).pvalue) if differing else 1.0
     return Discordance(first_only, second_only, p)
+
+
+def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
+    """The share of ``n`` independent trials that succeeded, with the exact interval of Clopper and Pearson, 1934 (scipy).
+
+    It never claims more than its level, and says something where nothing succeeded: 0 of 60 is at most 0.06.
+
+    Raises:
+        ValueError: ``n`` is below 1, or ``successes`` isn't from 0 to ``n``.
+        ExtraMissing: the ``[eval]`` extra isn't installed.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError("there must be a trial or more, and successes from 0 to as many")
+    with eval_extra():
+        from scipy import stats
+    bounds = stats.binomtest(successes, n).proportion_ci(level, method="exact")
+    return Interval(successes / n, float(bounds.low), float(bounds.high), n=n, units=n)
 
 
 def _members(users: Users, items: int) -> list[Int64]:
