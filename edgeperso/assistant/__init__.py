@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assistant, open_assistant
-from edgeperso.assistant.chat import Chat
+from edgeperso.assistant.chat import Chat, renderer
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import HitTrace, Trace
 from edgeperso.assistant.weighing import Weighed, Weigher
@@ -19,4 +19,5 @@ __all__ = [
     "Weighed",
     "Weigher",
     "open_assistant",
+    "renderer",
 ]

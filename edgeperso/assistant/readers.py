@@ -38,5 +38,5 @@ def reader_for(model: ModelInfo) -> Reader:
     if model.n_params < _SMALL:
         return Reader(quotes=True, most=3, memory_tokens=400, answer_tokens=64)
     if model.n_params < _MEDIUM:
-        return Reader(quotes=False, most=None, memory_tokens=900, answer_tokens=256)
+        return Reader(quotes=False, most=5, memory_tokens=500, answer_tokens=256)
     return Reader(quotes=False, most=None, memory_tokens=2000, answer_tokens=512)

@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeperso.engine import Engine
 from edgeperso.errors import UsageError
-from edgeperso.prompting import Layout, OpenTurn
+from edgeperso.prompting import Layout, OpenTurn, yes_no_tokens
 from edgeperso.types import Asking, Float32, Hit
 
 __all__ = ["Asking", "Weighed", "Weigher"]
@@ -173,11 +173,6 @@ class Weigher:
         return self._engine.branch_log_probs(turn.tokens, [[*one, *turn.closing] for one in words])
 
     def _odds(self, log_probs: Float32) -> float:
-        """Log-odds of Yes against No, in any of their spellings."""
-        yes, no = (
-            {self._engine.tokenize(form)[0] for form in (word, f" {word}", word.lower())} for word in ("Yes", "No")
-        )
-        shared = yes & no  # a vocabulary in which both begin with a space of its own
-        return float(
-            np.logaddexp.reduce(log_probs[sorted(yes - shared)]) - np.logaddexp.reduce(log_probs[sorted(no - shared)])
-        )
+        """Log-odds of Yes against No."""
+        yes, no = yes_no_tokens(self._engine)
+        return float(np.logaddexp.reduce(log_probs[yes]) - np.logaddexp.reduce(log_probs[no]))

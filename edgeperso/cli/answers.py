@@ -1,4 +1,4 @@
-"""The verbs that answer: ``ask``, ``chat``, ``why``."""
+"""The verbs that answer: ``ask``, ``recommend``, ``chat``, ``why``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeperso.cli import failure
-from edgeperso.cli.describe import memory_place, show_trace_lines, source_dict
+from edgeperso.cli.describe import memory_place, one_line, show_trace_lines, source_dict
 from edgeperso.cli.frame import Run, verb
 from edgeperso.cli.memories import show_plan
 from edgeperso.cli.options import ModelOption
 from edgeperso.cli.typed import WordsArgument, confirm, text_from
 from edgeperso.errors import Cancelled, EdgepersoError
-from edgeperso.types import MemoryFilter
+from edgeperso.types import Asking, MemoryFilter
 
 if TYPE_CHECKING:
     from edgeperso.assistant import Assistant, Reply, Trace
@@ -40,6 +40,30 @@ def ask(run: Run, words: WordsArgument = None, model: ModelOption = None) -> Non
         say(run, me, reply)
         if reply.trace.stopped == "cancelled":
             raise Cancelled("The answer was stopped.", hint="What was said is kept.")
+
+
+@verb(app, "recommend", filters=True)
+def recommend(
+    run: Run,
+    words: WordsArgument = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", show_default=False, metavar="TEXT", help="What may be recommended; give two or more."),
+    ] = None,
+    asking: Annotated[Asking, typer.Option("--asking", help="The way in which the model is asked.")] = Asking.REASONED,
+    model: ModelOption = None,
+) -> None:
+    """Put given options in the order in which they suit the person, by what the vault knows of them."""
+    question = text_from(words, "Question: ")
+    options = option or []
+    with run.assistant(model) as me:
+        weighed = me.recommend(question, options, where=run.where or MemoryFilter(), asking=asking)
+        sources = me.vault.memories.get(weighed.sources)
+    ranked = [{"option": options[place], "place": place, "score": weighed.scores[place]} for place in weighed.order]
+    run.out.result({"ranked": ranked, "sources": [source_dict(memory) for memory in sources]})
+    run.out.rows((str(number), f"{one['score']:.2f}", str(one["option"])) for number, one in enumerate(ranked, 1))
+    for memory in sources:
+        run.out.note(f"{memory_place(memory)}: {one_line(memory.text)}")
 
 
 @verb(app, "chat", filters=True)

@@ -10,7 +10,21 @@ import click
 import typer
 
 import edgeperso
-from edgeperso.cli import answers, doctor, evaluations, experiments, failure, keys, memories, models, vaults
+from edgeperso.cli import (
+    answers,
+    audits,
+    conversations,
+    doctor,
+    evaluations,
+    experiments,
+    failure,
+    judges,
+    keys,
+    memories,
+    models,
+    rankings,
+    vaults,
+)
 from edgeperso.cli.frame import PlainGroup
 from edgeperso.errors import UsageError
 
@@ -47,7 +61,8 @@ for verbs in (vaults.app, memories.app, answers.app, doctor.app):
 app.add_typer(memories.profile, name="profile")
 app.add_typer(keys.app, name="key")
 app.add_typer(models.app, name="model")
-evaluations.app.add_typer(experiments.app)
+for measures in (conversations.app, experiments.app, rankings.app, judges.app, audits.app):
+    evaluations.app.add_typer(measures)
 app.add_typer(evaluations.app, name="eval")
 
 

@@ -15,33 +15,6 @@ __all__ = ["app"]
 app = family("Measure how well it finds and answers.")
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
-_EMBEDDER = Annotated[str, typer.Option("--embedder", metavar="NAME", help="An embedder's name or folder.")]
-
-
-@verb(app, "locomo", place=False, unlocks=False)
-def locomo(
-    run: Run,
-    data: Annotated[Path, typer.Option("--data", show_default=False, metavar="FILE", help="LoCoMo's JSON file.")],
-    embedder: _EMBEDDER = "minilm-int8",
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, show_default=False, help="Only the first so many conversations.")
-    ] = None,
-) -> None:
-    """Evidence recall at 5, 10, 25 and 50 on LoCoMo's long conversations."""
-    from edgeperso.embedding import load_embedder
-    from edgeperso.evals.experiments.locomo import run_locomo
-    from edgeperso.evals.measurement import measurement
-
-    finder = load_embedder(run.catalogue, embedder)
-    with run.progress as progress:
-        report = run_locomo(data, finder, limit=limit, progress=progress)
-    run.out.result(measurement("locomo", report.figures, n=report.questions, seed=0, models={"embedder": finder.id}))
-    by_name = {"all": report.recall} | {f"category {number}": recall for number, recall in report.by_category.items()}
-    run.out.rows(
-        [("", *(f"recall@{k}" for k in report.recall))]
-        + [(name, *(f"{value:.3f}" for value in recall.values())) for name, recall in by_name.items()]
-    )
-    run.out.answer(f"{report.questions} questions in {report.conversations} conversations")
 
 
 @verb(app, "life", place=False, unlocks=False)

@@ -6,6 +6,7 @@ from edgeperso.prompting.answer_type import AnswerType, answer_type, may_answer
 from edgeperso.prompting.begun import begun_answer
 from edgeperso.prompting.forms import ChatForm, CompletionForm, Form, Render, choose_form
 from edgeperso.prompting.layout import Budget, Dropped, Layout, OpenTurn, Prompt, profile_card
+from edgeperso.prompting.pieces import tokenize_pieces, yes_no_tokens
 from edgeperso.prompting.quote import quotable, quote
 
 __all__ = [
@@ -26,4 +27,6 @@ __all__ = [
     "profile_card",
     "quotable",
     "quote",
+    "tokenize_pieces",
+    "yes_no_tokens",
 ]

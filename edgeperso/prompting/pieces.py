@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Piece", "Tokenizer", "tokenize_pieces"]
+__all__ = ["Piece", "Tokenizer", "tokenize_pieces", "yes_no_tokens"]
 
 
 class Tokenizer(Protocol):
@@ -31,3 +31,10 @@ def tokenize_pieces(tokenizer: Tokenizer, pieces: list[Piece]) -> list[int]:
         if piece.text:
             tokens += tokenizer.tokenize(piece.text, special=piece.ours)
     return tokens
+
+
+def yes_no_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The tokens by which an answer of Yes, and one of No, may begin, in any of their spellings."""
+    yes, no = ({tokenizer.tokenize(form)[0] for form in (word, f" {word}", word.lower())} for word in ("Yes", "No"))
+    shared = yes & no  # a vocabulary in which a word and its space are two tokens
+    return sorted(yes - shared), sorted(no - shared)

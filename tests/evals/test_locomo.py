@@ -11,7 +11,8 @@ import pytest
 
 from edgeperso.embedding import load_embedder
 from edgeperso.errors import DataInvalid, SourceNotFound
-from edgeperso.evals.locomo import read_locomo, run_locomo
+from edgeperso.evals.experiments.locomo import run_locomo
+from edgeperso.evals.readers import read_locomo
 from edgeperso.times import to_datetime
 
 SAMPLE: list[dict[str, Any]] = [
@@ -55,7 +56,7 @@ def test_turns_become_records_and_evidence_places(tmp_path: Path) -> None:
     assert second.occurred_ms is not None
     assert to_datetime(second.occurred_ms).isoformat() == "2023-05-08T13:56:00+00:00"
     assert to_datetime(conversation.end_ms).isoformat() == "2023-09-13T00:09:00+00:00"
-    assert [question.gold for question in conversation.questions] == [(0,), (2, 3)]
+    assert [question.gold for question in conversation.questions] == [(0,), (2, 3), (), ()]
 
 
 def test_figures_are_means_over_questions_with_evidence(tmp_path: Path, fake_embedder) -> None:
@@ -100,12 +101,13 @@ def changed(*path: str | int, to: object) -> list[dict[str, Any]]:
         (changed(0, "qa", to=None), "field qa"),
         (changed(0, "qa", 1, to="x"), "qa 1"),
         (changed(0, "qa", 1, "question", to=" "), "qa 1, field question"),
-        (changed(0, "qa", 0, "category", to="4"), "qa 0, field category"),
+        (changed(0, "qa", 0, "category", to="x"), "qa 0, field category"),
+        (changed(0, "qa", 0, "category", to=6), "qa 0, field category"),
         (changed(0, "qa", 0, "evidence", to="D1:1"), "qa 0, field evidence"),
         (changed(0, "conversation", "session_2", to={}), "field session_2"),
         (changed(0, "conversation", "session_2_date_time", to="secretword"), "session_2_date_time"),
         (changed(0, "conversation", "session_2_date_time", to=None), "session_2_date_time"),
-        (changed(0, "conversation", "session_1", 2, to={"speaker": "secretword"}), "session_1, turn 2"),
+        (changed(0, "conversation", "session_1", 2, to={"speaker": "secretword"}), "session_1 2"),
         (changed(0, "qa", to=[]), "no question"),
     ],
 )

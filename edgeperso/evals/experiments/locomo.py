@@ -7,7 +7,8 @@ that `ask` uses. Maharana et al., "Evaluating Very Long-Term Conversational Memo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from edgeperso.errors import DataInvalid
 from edgeperso.evals.lodging import temporary_vault
 from edgeperso.evals.metrics.ranking import recall_at
 from edgeperso.evals.readers import LocomoConversation, read_locomo
+from edgeperso.evals.readers.locomo import CATEGORIES
+from edgeperso.evals.report import Cell, Column, Headline, Result, Row, Table
 from edgeperso.retrieval import Retriever
 from edgeperso.types import Embedder, Progress, Query
 
-__all__ = ["CUTOFFS", "LocomoReport", "measure_recall", "run_locomo"]
+__all__ = ["CUTOFFS", "LocomoReport", "measure_recall", "recall_result", "recall_table", "run_locomo"]
 
 CUTOFFS = (5, 10, 25, 50)
 
@@ -81,6 +84,27 @@ def measure_recall(
         questions=len(found),
         conversations=len(conversations),
     )
+
+
+def recall_result(report: LocomoReport, measured: Mapping[str, object]) -> Result:
+    """The report and what was printed of it as a `Result`, dated today."""
+    return Result.of(
+        measured,
+        title="LoCoMo, evidence found",
+        question="Are the turns that answer a question among the first that are found?",
+        date=datetime.datetime.now(tz=datetime.UTC).date(),
+        tables=(recall_table(report),),
+        headline=Headline("recall_10", "all"),
+    )
+
+
+def recall_table(report: LocomoReport) -> Table:
+    """The recall of all questions, and of each category's."""
+    by_name = {"all": report.recall} | {f"{c} {CATEGORIES[c]}": recall for c, recall in report.by_category.items()}
+    columns = tuple(Column(f"recall_{k}", f"recall@{k}", "higher") for k in CUTOFFS)
+    rows = tuple(Row(name, {f"recall_{k}": Cell(of[k]) for k in CUTOFFS}) for name, of in by_name.items())
+    note = f"Over the {report.questions} questions with evidence."
+    return Table("Turns with the answer found", "category", columns, rows, ranked=False, note=note)
 
 
 def _measure(conversation: LocomoConversation, embedder: Embedder) -> list[tuple[int, dict[int, float]]]:

@@ -23,6 +23,7 @@ __all__ = ["CATEGORIES", "LocomoConversation", "LocomoQuestion", "read_locomo"]
 
 CATEGORIES: Final = {1: "several hops", 2: "time", 3: "open domain", 4: "one hop", 5: "never said"}
 _SESSION: Final = re.compile(r"session_(\d+)")
+_WHEN: Final = "%I:%M %p on %d %B, %Y"
 _DIALOG_ID: Final = re.compile(r"D\d+:\d+")
 
 
@@ -120,7 +121,6 @@ def _questions(record: Fields, places: dict[str, int]) -> Iterator[LocomoQuestio
 def _session_ms(sessions: Fields, name: str) -> int:
     """``1:56 pm on 8 May, 2023``, taken as UTC."""
     try:
-        written = datetime.strptime(str(sessions.values.get(name)), "%I:%M %p on %d %B, %Y")
+        return datetime_ms(datetime.strptime(str(sessions.values.get(name)), _WHEN).replace(tzinfo=UTC))
     except ValueError:
         raise sessions.invalid(name, "a time like '1:56 pm on 8 May, 2023'") from None
-    return datetime_ms(written.replace(tzinfo=UTC))
