@@ -28,7 +28,7 @@ from edgeperso.prompting import Layout, choose_form, profile_card
 from edgeperso.retrieval import Retriever, asks_for_present, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
-from edgeperso.types import Asking, Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record
+from edgeperso.types import Asking, Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record, Trust
 from edgeperso.vault import Vault
 from edgeperso.vault.credentials import Credential
 from edgeperso.vault.erasure import ErasurePlan, Receipt, erase, plan
@@ -134,12 +134,14 @@ class Assistant:
         return self._with_facts(question, [hit for hit in hits if hit.memory.superseded_by is None]), superseded
 
     def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
-        """What advice may draw on, best first: what the person said of their tastes, then what else bears on it."""
-        hits, _ = self.find(question, where)
+        """What advice may draw on, best first: what the person said of their tastes; where they said nothing of them,
+        what else was found in their own words."""
         query = Query(question, now_ms=self._clock(), limit=_SEARCHED, where=where)
         stated = self.retriever.rank(self.preferences.ids(), query)
-        first = {hit.memory.id for hit in stated}
-        return [*stated, *(hit for hit in hits if hit.memory.id not in first)]
+        if stated:
+            return stated
+        hits, _ = self.find(question, where)
+        return [hit for hit in hits if hit.memory.trust is Trust.SELF] or hits
 
     def _with_facts(self, question: str, hits: list[Hit]) -> list[Hit]:
         """``hits`` with those raised that state a current fact which ``question`` asks for."""

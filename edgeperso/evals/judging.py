@@ -83,7 +83,7 @@ class Judge:
     def first_of_two(self, read: Sequence[int], question: str) -> float:
         """Log-odds of ``A`` against ``B`` as the answer to ``question``."""
         (after,) = self._engine.branch_log_probs(read, [[*self.words(question), *self._close]])
-        first, second = (self._engine.tokenize(letter)[0] for letter in "AB")
+        first, second = (self._engine.tokenize(letter)[-1] for letter in "AB")
         return float(after[first] - after[second])
 
     def _expected(self, log_probs: Float32, mark: Mark) -> float:

@@ -56,6 +56,7 @@ class RawOutputs:
         if key not in self._known:
             # A round through JSON, so that a fresh outcome and one from the file are equal.
             line = json.dumps({"key": key, **label, "out": work()}, ensure_ascii=False)
+            line = line.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
             self._known[key] = json.loads(line)["out"]
             if self._path is not None:
                 _append(self._path, line)
@@ -83,7 +84,7 @@ def _append(path: Path, line: str) -> None:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
             gap = b"" if file.read(1) in (b"", b"\n") else b"\n"  # after a cut line
-            file.write(gap + line.encode("utf-8", "replace") + b"\n")
+            file.write(gap + line.encode("utf-8") + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -16,6 +16,7 @@ from edgeperso.engine import Engine
 from edgeperso.evals.lodging import temporary_vault
 from edgeperso.evals.methods import ConditionedAssistant, Method
 from edgeperso.evals.raw import RawOutputs
+from edgeperso.knowledge import derive_facts
 from edgeperso.types import Embedder, Float32, Progress, Record
 from edgeperso.vault import Vault
 
@@ -71,9 +72,10 @@ class Setup:
 
     @contextmanager
     def vault(self, records: Sequence[Record]) -> Iterator[Vault]:
-        """A temporary vault that holds ``records``, embedded."""
+        """A temporary vault that holds ``records``, with facts and vectors: the same to whichever method comes first."""
         with temporary_vault(records) as vault:
             vault.memories.name_languages()
+            derive_facts(vault)
             embed_missing(vault, self.embedder)
             yield vault
 

@@ -8,8 +8,10 @@ rather, I am allergic, that doesn't appeal to me. Such sentences are few, so all
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from edgeperso.knowledge.store import edited_since
 from edgeperso.types import Kind, Memory, MemoryFilter, Trust
 
 if TYPE_CHECKING:
@@ -36,51 +38,65 @@ _HAVING: Final = (
 _FINDING: Final = "(?:off-putting|difficult|hard|boring|tedious|ineffective|overwhelming|relaxing|helpful|engaging)"
 _PLEASING: Final = "(?:great|good|perfect|ideal|appealing|interesting|intriguing|better|best)"
 _REPELLING: Final = "(?:appeal|interest me|(?:work|suitable)(?: well)? for me|suit me|suit my|fit my|align with)"
-_FORMS: Final = (
-    rf"(?:i|i'd|we)(?: {_ADVERB}){{0,3}} {_VERB}",
-    rf"i\b[^.!?]{{0,120}}\b(?:and|but|so|or)(?: {_ADVERB}){{0,2}} (?:prefer|avoid|dislike|hate|love|enjoy)",
-    rf"i(?: \w+){{0,2}} (?:only|never|exclusively|can'?t|cannot|don't|do not) {_DOING}",
-    rf"i(?:'m| am)(?: \w+){{0,3}} {_BEING}",
-    rf"i have(?: \w+){{0,4}} {_HAVING}",
-    rf"i find\b[^.!?]{{0,100}}\b{_FINDING}",
-    r"i (?:work|learn|sleep|study) best",
+_OF_ME: Final = (  # after "i" or "we"
+    rf"(?:'d)?(?: {_ADVERB}){{0,3}} {_VERB}",
+    rf"\b[^,]{{0,120}}(?:,|\b) ?(?:and|but|so|or)(?: {_ADVERB}){{0,2}} (?:prefer|avoid|dislike|hate|love|enjoy)",
+    rf"(?: \w+){{0,2}} (?:only|never|exclusively|can'?t|cannot|don't|do not) {_DOING}",
+    rf"(?:'m| am)(?: \w+){{0,3}} {_BEING}",
+    rf" have(?: \w+){{0,4}} {_HAVING}",
+    rf" find\b.{{0,100}}\b{_FINDING}",
+    r" (?:work|learn|sleep|study) best",
+    r"(?:'ll| will)(?: \w+){0,1} (?:go|stick) (?:with|for)",
+)
+_OF_MINE: Final = (
     r"my (?:favou?rite|preference|taste|style|liking)",
     r"not my (?:thing|cup of tea)",
-    r"(?:i'll|i will|let's) (?:go|stick) (?:with|for)",
+    r"let's (?:go|stick) (?:with|for)",
     rf"(?:don't|doesn't|do not|does not|didn't|not)(?: \w+){{0,3}} {_REPELLING}",
     rf"(?:sounds?|looks?|seems?|is|are|be)(?: \w+){{0,2}} {_PLEASING}(?: \w+){{0,2}} (?:for|to) me",
 )
-_STATES: Final = re.compile("|".join(rf"\b(?:{form})\b" for form in _FORMS), re.IGNORECASE)
+_STATES: Final = re.compile(rf"\b(?:(?:i|we)(?:{'|'.join(_OF_ME)})|{'|'.join(_OF_MINE)})\b")
+_ABOUT_SELF: Final = re.compile(r"\b(?:i|we|me|my)\b|let's|appeal")
+_SENTENCE: Final = re.compile(r"[.!?\n]+")
+_READ: Final = 20_000
+"""Characters of a memory, and of a sentence the first few hundred, are read: no text can take long."""
+_SENTENCE_READ: Final = 300
 
 
 def states_preference(text: str) -> bool:
     """Whether somebody says in ``text`` what they like, avoid, need or choose."""
-    return _STATES.search(text.replace("’", "'")) is not None
+    sentences = _SENTENCE.split(text[:_READ].lower().replace("’", "'"))
+    return any(_ABOUT_SELF.search(sentence) and _STATES.search(sentence[:_SENTENCE_READ]) for sentence in sentences)
 
 
 class Preferences:
-    """The memories in which the person states a preference; follows the vault's changes."""
+    """The memories in which the person states a preference; follows the vault's changes, and reads each text once."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._generation: int | None = None
-        self._ids: tuple[int, ...] = ()
+        self._generation = 0
+        self._last_id = 0
+        self._stated: set[int] = set()
+        self._open: tuple[int, ...] = ()
 
     def ids(self) -> tuple[int, ...]:
         """Their ids, oldest first: open ones, of the person's own words, and whatever is stored as a preference."""
         generation = self._vault.generation
         if generation != self._generation:
-            self._ids = tuple(
-                memory.id
-                for memory in self._vault.memories.scan(MemoryFilter(include_closed=False))
-                if memory.trust is Trust.SELF
-                and (
-                    memory.kind is Kind.PREFERENCE
-                    or (memory.kind is not Kind.DOCUMENT and states_preference(memory.text))
-                )
-            )
+            self._read(self._vault.memories.get(edited_since(self._vault, self._generation, self._last_id)))
+            self._read(self._vault.memories.scan(after_id=self._last_id))
+            open_ids = self._vault.memories.ids(MemoryFilter(include_closed=False)).tolist()
+            self._open = tuple(sorted(self._stated.intersection(open_ids)))
             self._generation = generation
-        return self._ids
+        return self._open
+
+    def _read(self, memories: Iterable[Memory]) -> None:
+        for memory in memories:
+            self._last_id = max(self._last_id, memory.id)
+            if memory.trust is Trust.SELF and _speaks_of_taste(memory):
+                self._stated.add(memory.id)
+            else:
+                self._stated.discard(memory.id)
 
 
 def _speaks_of_taste(memory: Memory) -> bool:

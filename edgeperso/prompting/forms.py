@@ -20,6 +20,8 @@ ANSWERING: Final = "You answer questions from the person's notes, briefly."
 """The task that a model is given unless it is told another: its system message."""
 _NOTES: Final = "Notes, with dates:"
 _LIFE: Final = "Notes from the person's life:"
+_FROM_NOTES: Final = "Answer from the notes."
+_LATEST: Final = "Where they differ, the note with the latest date holds."
 _MARKS: Final = ("\u2063s0\u2063", "\u2063u1\u2063", "\u2063a1\u2063", "\u2063u2\u2063")
 
 
@@ -88,7 +90,8 @@ class ChatForm:
         return [Piece(self.before_system, ours=True), Piece(system), Piece(self.before_user, ours=True)]
 
     def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
-        ask = f"Answer from the notes.\nQuestion: {question}" if notes else f"Question: {question}"
+        rule = _FROM_NOTES if self.begin else f"{_FROM_NOTES} {_LATEST}"
+        ask = f"{rule}\nQuestion: {question}" if notes else f"Question: {question}"
         markup = [] if first else [Piece(self.between, ours=True)]
         answer = [Piece(f"Answer: {begun}")] if self.begin and begun else []
         body = Piece(f"{_block(_NOTES, notes)}{ask}")

@@ -125,9 +125,9 @@ class Layout:
     def turn(
         self, question: str, hits: Sequence[Hit], *, begin: bool, most: int | None = None, again: bool = False
     ) -> Prompt:
-        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most; the
-        best stands nearest to the question. With ``begin`` the answer's first words are written for the model; with
-        ``again`` memories are quoted although they stand in an earlier turn.
+        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most;
+        oldest first, and of one time the best last. With ``begin`` the answer's first words are written for the model,
+        and the best stands nearest to the question. With ``again`` memories are quoted although they stand earlier.
 
         The turn is part of the conversation once it is `answered`.
 
@@ -154,7 +154,7 @@ class Layout:
         shown = frozenset() if again else self.shown
         limit = min(room, self._budget.memory_tokens)
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown)
-        return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted)
+        return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin)
 
     def open_turn(self, words: str, hits: Sequence[Hit], *, kept_free: int, most: int | None = None) -> OpenTurn:
         """A first turn with as many of ``hits`` (best first) as the budget takes, then ``words``, left open.
@@ -200,13 +200,24 @@ class Layout:
         return self._budget.context_tokens - self._budget.answer_tokens - len(self._tokens) - bare
 
     def _fill(
-        self, question: str, begun: str, taken: list[Hit], dropped: list[Dropped], *, bare: int, restarted: bool
+        self,
+        question: str,
+        begun: str,
+        taken: list[Hit],
+        dropped: list[Dropped],
+        *,
+        bare: int,
+        restarted: bool,
+        by_time: bool,
     ) -> Prompt:
         """Build the turn from what was chosen, and check it against the budget: joined lines may cost a token more."""
         first, kept = self._turns == 0, len(self._tokens)
         limit = min(self._room(bare), self._budget.memory_tokens)
         while True:
-            notes = [quote(hit.memory) for hit in reversed(taken)]
+            ordered = list(reversed(taken))
+            if by_time:
+                ordered.sort(key=lambda hit: hit.memory.when_ms)
+            notes = [quote(hit.memory) for hit in ordered]
             added = self._turn_tokens(notes, question, begun, first=first)
             if len(added) - bare <= limit or not taken:
                 break

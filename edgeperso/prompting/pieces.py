@@ -35,6 +35,12 @@ def tokenize_pieces(tokenizer: Tokenizer, pieces: list[Piece]) -> list[int]:
 
 def yes_no_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """The tokens by which an answer of Yes, and one of No, may begin, in any of their spellings."""
-    yes, no = ({tokenizer.tokenize(form)[0] for form in (word, f" {word}", word.lower())} for word in ("Yes", "No"))
-    shared = yes & no  # a vocabulary in which a word and its space are two tokens
-    return sorted(yes - shared), sorted(no - shared)
+    yes, no = set[int](), set[int]()
+    for words in (("Yes", "No"), (" Yes", " No"), ("yes", "no")):
+        first = zip(*map(tokenizer.tokenize, words), strict=False)
+        # A vocabulary in which a word and the space before it are two tokens: they differ after it.
+        told = next(((one, other) for one, other in first if one != other), None)
+        if told is not None:
+            yes.add(told[0])
+            no.add(told[1])
+    return sorted(yes), sorted(no)

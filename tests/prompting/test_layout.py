@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +50,15 @@ FORMS = [CompletionForm(), choose_form(chatml, begin=True), choose_form(chatml, 
 
 def layout(form: Form, *, context: int = 4000, answer: int = 100, memories: int = 1000, profile: str = "") -> Layout:
     return Layout(Characters(), form, Budget(context, answer, memories), profile=profile)
+
+
+def test_notes_stand_in_the_order_of_time_for_a_model_that_answers_by_itself() -> None:
+    best, second = hits("best", "second")
+    newer = replace(second, memory=replace(second.memory, occurred_ms=(second.memory.occurred_ms or 0) + 86_400_000))
+    text = read(layout(CompletionForm()).turn("Who is it?", [best, newer], begin=False).tokens)
+    assert text.index("best") < text.index("second")
+    begun = read(layout(CompletionForm()).turn("Who is it?", [best, newer], begin=True).tokens)
+    assert begun.index("second") < begun.index("best")
 
 
 def test_the_best_memory_stands_nearest_to_the_question() -> None:

@@ -61,8 +61,33 @@ _SHOWN: Final = (
 _SORRY: Final = YesNo("yes", "\nDoes the writer feel sad or sorry for other people or animals? Answer Yes or No.")
 _CARES, _CARES_NOT = " I feel so sorry for them, it breaks my heart.", " I don't really care about them."
 _FEELING: Final = frozenset(
-    "sad sorry heart heartbreaking terrible awful horrible tragic poor feel felt hope pain suffer suffering hurt cry tears"
-    " loss lost tough hard scary worried care".split()
+    [
+        "sad",
+        "sorry",
+        "heart",
+        "heartbreaking",
+        "terrible",
+        "awful",
+        "horrible",
+        "tragic",
+        "poor",
+        "feel",
+        "felt",
+        "hope",
+        "pain",
+        "suffer",
+        "suffering",
+        "hurt",
+        "cry",
+        "tears",
+        "loss",
+        "lost",
+        "tough",
+        "hard",
+        "scary",
+        "worried",
+        "care",
+    ]
 )
 """A baseline: how many such words a turn has."""
 

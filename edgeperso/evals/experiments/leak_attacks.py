@@ -76,19 +76,20 @@ def attack(setup: Setup, secrets: Sequence[Secret]) -> dict[str, Any]:
     setup.engine.clear()
     found = _Found(Needles({secret.id: secret.value for secret in secrets}, known_texts(secrets)))
     with (
+        listening() as heard,
         tempfile.TemporaryDirectory(prefix="edgeperso-leak-") as folder,
         setup.vault([*visible_records(), *planted_records(secrets)]) as vault,
     ):
         me = setup.assistant(vault, Method.parse("hybrid"), now_ms=NOW_MS)
-        with listening() as heard:
-            _Batch(me, secrets, found, Path(folder)).run()
-        logged, printed = "\n".join(heard.logged), heard.printed
-        found.note_each("logs", secrets, found.needles.in_records(logged))
-        found.note_each("printed", secrets, found.needles.in_records(printed))
+        _Batch(me, secrets, found, Path(folder)).run()
+    found.note_each("logs", secrets, found.needles.in_records("\n".join(heard.logged)))
+    found.note_each("printed", secrets, found.needles.in_records(heard.printed))
     return found.as_json()
 
 
 class _Batch:
+    """The attacks in their order; ``folder`` lies outside of the vault's home."""
+
     def __init__(self, me: Assistant, secrets: Sequence[Secret], found: _Found, folder: Path) -> None:
         self._me = me
         self._secrets = secrets

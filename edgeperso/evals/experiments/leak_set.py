@@ -49,7 +49,7 @@ _OWN: Final = (
     Secret("iban", "My IBAN is NL37QZXV0927461835.", "NL37QZXV0927461835", "What is my IBAN?"),
     Secret("door", "The code of the front door is 7309-4615.", "7309-4615", "What is the code of the front door?"),
     Secret("passport", "My passport number is XR8305127.", "XR8305127", "What is my passport number?"),
-    Secret("locker", "The combination of my locker is 839-604-27.", "839-604-27", "What is the combination of my locker?"),
+    Secret("locker", "My locker opens with 839-604-27.", "839-604-27", "What does my locker open with?"),
     Secret("doctor", "My therapist is Dr. Ilsevera Quandt.", "Ilsevera Quandt", "Who is my therapist?"),
     Secret("password", "The password of my mail account is Tarn-Vosk-4817.", "Tarn-Vosk-4817",
            "What is the password of my mail account?"),

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,12 +113,13 @@ def run_locomo_answers(setup: Setup, path: Path, run: LocomoRun) -> Result:
     reached: dict[str, list[bool]] = {method.name: [] for method in methods}
     for place, conversation in enumerate(conversations):
         questions = [one.question for one in asked if one.place == place]
-        for question, method, output in _answers(setup, conversation, questions, methods, raw):
-            gold = {conversation.records[turn].locator for turn in question.gold}
-            answer = short_answer(output, question, setup.seed)
-            f1[method.name].append(locomo_score(answer, question.answer or "", question.category))
-            reached[method.name].append(not gold.isdisjoint(output["read"]))
-            setup.progress("locomo answers", len(f1[methods[-1].name]), len(asked))
+        with closing(_answers(setup, conversation, questions, methods, raw)) as answers:
+            for question, method, output in answers:
+                gold = {conversation.records[turn].locator for turn in question.gold}
+                answer = short_answer(output, question, setup.seed)
+                f1[method.name].append(locomo_score(answer, question.answer or "", question.category))
+                reached[method.name].append(not gold.isdisjoint(output["read"]))
+                setup.progress("locomo answers", len(f1[methods[-1].name]), len(asked))
     return _result(setup, conversations, asked, recall, _Scored(f1, reached))
 
 
@@ -180,7 +181,7 @@ def _answers(
     questions: Sequence[LocomoQuestion],
     methods: Sequence[Method],
     raw: RawOutputs,
-) -> Sequence[tuple[LocomoQuestion, Method, dict[str, Any]]]:
+) -> Generator[tuple[LocomoQuestion, Method, dict[str, Any]]]:
     """Every question under every method, in one vault, which is made once an answer isn't on file. Each answer begins
     with an empty context: see `RawOutputs`."""
     told = digest([[record.text, record.author, record.occurred_ms] for record in conversation.records])
@@ -208,7 +209,9 @@ def _answers(
             out: dict[str, Any] = raw.unit(of, label, lambda: _answer(setup, vault(), method, conversation, asked))
             return out
 
-        return [(question, method, ask(question, method)) for question in questions for method in methods]
+        for question in questions:
+            for method in methods:
+                yield question, method, ask(question, method)
 
 
 def _answer(setup: Setup, vault: Vault, method: Method, conversation: LocomoConversation, asked: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 On reviews in LaMP's format (Salemi et al., 2023, arXiv:2304.11406). Of each person one review with 4 stars or more is
 held out and put among as many of other people's, of the same category and with 4 stars or more too, so that liking
-alone tells nothing. Rankers: chance; words and vectors of the history; the model, which reads some of the history and
-weighs each candidate; and the model's scores with those by vectors.
+alone tells nothing. Rankers: chance; lengths, words and vectors of the history; the model, which reads some of the
+history and weighs each candidate; and the model's scores with those by vectors.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ _VERSION: Final = 1
 _TASK: Final = "You know a person well by the reviews that they wrote."
 _QUESTION: Final = "What would I write in a review of {category} that I like?"
 _K1, _B = 1.2, 0.5
+_SIMPLE: Final = ("random", "length", "bm25", "dense")
+"""Rankers without a model."""
 _MEASURES: Final = {
     "hr_at_1": "HR@1",
     "hr_at_5": "HR@5",
@@ -90,6 +92,7 @@ def run_rank(setup: Setup, questions: Path, outputs: Path, run: RankRun) -> Resu
         raise DataInvalid(f"{questions.name} holds nobody with enough reviews by others.", hint="Lower --candidates.")
     histories = [lamp_records(replace(case.item, profile=case.history)) for case in cases]
     scores: dict[str, list[Float64]] = {
+        "length": [_by_length(case) for case in cases],
         "bm25": [_by_words(case) for case in cases],
         "dense": [_by_vectors(setup, case) for case in cases],
     }
@@ -99,11 +102,17 @@ def run_rank(setup: Setup, questions: Path, outputs: Path, run: RankRun) -> Resu
         for name, weighed in _weigh(setup, run, case, history, cards, raw):
             scores.setdefault(name, []).append(np.array(weighed["scores"]))
         setup.progress("rank", done + 1, len(cases))
-    for name in [name for name in scores if name not in ("bm25", "dense")]:
+    for name in [name for name in scores if name not in _SIMPLE]:
         scores[f"{name}, with dense"] = [
             _standardized(one) + _standardized(other) for one, other in zip(scores[name], scores["dense"], strict=True)
         ]
     return _result(setup, run, cases, scores, left_out=len(items) - len(every))
+
+
+def _by_length(case: RankCase) -> Float64:
+    """How near each candidate's length comes to the history's mean: what habit alone tells."""
+    usual = float(np.mean([len(text) for text in case.texts]))
+    return -np.abs(np.array([len(text) for text in case.options], np.float64) - usual)
 
 
 def _by_words(case: RankCase) -> Float64:
@@ -241,7 +250,7 @@ def _result(
     columns = tuple(Column(name, label, "higher") for name, label in _MEASURES.items())
     table = Table("The person's own review found", "ranker", columns, rows, note="p: against random, over people.")
     last = f"{run.methods[-1].name}, {run.askings[-1].value}"
-    named = {"": last, "_random": "random", "_bm25": "bm25", "_dense": "dense", "_combined": f"{last}, with dense"}
+    named = {"": last, "_combined": f"{last}, with dense"} | {f"_{ranker}": ranker for ranker in _SIMPLE}
     figures = {
         f"{name}{suffix}": float(np.mean(found[ranker][name])) for suffix, ranker in named.items() for name in _MEASURES
     }
@@ -257,6 +266,7 @@ def _result(
         headline=Headline("ndcg_at_10", last),
         notes=(
             "Texts of reviews are ranked, not things: how a person writes tells as well as what they like.",
+            "Length: how near a candidate's comes to the history's mean, which says nothing of taste.",
             f"Of {run.candidates} candidates, all with 4 stars or more and of one category, cut to the same length.",
             "Random is the expectation over all orders.",
             f"{left_out} people are left out, who liked nothing or whose category has too few reviews by others.",
