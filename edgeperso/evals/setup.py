@@ -72,7 +72,7 @@ class Setup:
 
     @contextmanager
     def vault(self, records: Sequence[Record]) -> Iterator[Vault]:
-        """A temporary vault that holds ``records``, with facts and vectors: the same to whichever method comes first."""
+        """A temporary vault that holds ``records``, with facts and vectors: the same to whatever method comes first."""
         with temporary_vault(records) as vault:
             vault.memories.name_languages()
             derive_facts(vault)

@@ -65,8 +65,7 @@ class Retriever:
             raise EmptyQuestion("The question is empty.")
         if query.limit < 1:
             raise UsageError("The limit must be 1 or more.")
-        # A lone surrogate, as a broken terminal sends it, has no UTF-8 form.
-        query = replace(query, text=query.text.encode("utf-8", "replace").decode("utf-8"))
+        query = replace(query, text=_encodable(query.text))
         self._index.refresh()
         if not len(self._index):
             return []
@@ -95,7 +94,7 @@ class Retriever:
         if not len(self._index):
             return []
         columns = self._index.columns
-        cosine, words = self._raw_scores(query.text)
+        cosine, words = self._raw_scores(_encodable(query.text))
         parts = {"dense": standardized(cosine), "lexical": _LEXICAL * standardized(words)}
         score = np.asarray(sum(parts.values()), dtype=np.float32)
         rows = np.flatnonzero(columns.mask(query.where) & np.isin(columns.ids, ids))
@@ -154,6 +153,11 @@ class Retriever:
             for id_, row in zip(ids.tolist(), rows.tolist(), strict=True)
             if id_ in memories
         ]
+
+
+def _encodable(text: str) -> str:
+    """``text`` without lone surrogates, as a broken terminal sends them: they have no UTF-8 form."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _inside(when_ms: Int64, span: TimeSpan) -> NDArray[np.bool_]:

@@ -95,7 +95,7 @@ NOT_STATED = (
     "The likelihood of rain is small.",
 )
 HOSTILE = ("i ", "i am ", "i and aly ", "i'd ", "we and so or but ", "not ", "don't ", "is ", "i have a ", "i find ",
-           "aly ", " ", "’", ".", "i, ", "I really really ", "a" * 500 + "ly ", "i" * 500 + " and ", "\u0130")  # fmt: skip
+           "aly ", " ", "’", ".", "i, ", "I really really ", "a" * 500 + "ly ", "\u0130 i ")  # fmt: skip
 MEGABYTE = 1_000_000
 
 

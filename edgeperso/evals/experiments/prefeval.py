@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ def run_prefeval(setup: Setup, folder: Path, run: PrefRun) -> Result:
         SourceNotFound, DataInvalid: the files are missing or malformed.
         UsageError: more exchanges are asked for than the data holds.
     """
+    run = replace(run, turns=tuple(sorted(set(run.turns))))
     items = [item for item in read_prefeval(folder, run.form) if len(item.options) > 1]
     if not items:
         raise DataInvalid(f"{folder.name} holds no item with options.", hint="Give PrefEval's folder.")
@@ -71,16 +72,22 @@ def run_prefeval(setup: Setup, folder: Path, run: PrefRun) -> Result:
     raw = setup.raw("prefeval")
     shown = [(item.id, [turn.text for turn in item.statement if turn.role == "user"]) for item in items]
     cards = Cards(setup, shown, run.methods)
-    conditions = [(Method.parse("none"), 0), *((method, turns) for turns in run.turns for method in run.methods)]
-    right: dict[tuple[str, int], list[bool]] = {(method.name, turns): [] for method, turns in conditions}
+    none = Method.parse("none")
+    conditions = {_condition(method, turns): method for turns in run.turns for method in (none, *run.methods)}
+    right: dict[tuple[str, int], list[bool]] = {condition: [] for condition in conditions}
     reached: dict[tuple[str, int], list[bool]] = {key: [] for key in right}
     for done, item in enumerate(items):
-        for method, turns in conditions:
+        for (_, turns), method in conditions.items():
             output = _ask(setup, run, item, talk(item, fillers[: 2 * turns]), method, cards, raw)
             right[method.name, turns].append(output["chosen"] == 0)
             reached[method.name, turns].append(output["reached"])
         setup.progress("prefeval", done + 1, len(items))
     return _result(setup, run, items, right, reached)
+
+
+def _condition(method: Method, turns: int) -> tuple[str, int]:
+    """A method's name and the exchanges before it is asked: none for what reads nothing of them."""
+    return method.name, 0 if method.name == "none" else turns
 
 
 def talk(item: PrefItem, between: Sequence[FillerTurn]) -> list[Record]:
@@ -132,6 +139,7 @@ def _ask(
         "seed": setup.seed,
         "item": [item.question, [item.options[place] for place in order]],
         "talk": digest([record.text for record in records]) if method.name != "none" else "",
+        **({} if setup.most is None else {"most": setup.most}),
         "cards": cards.key(item.id, method),
     }
 
@@ -168,7 +176,7 @@ def _result(
     means = {key: bootstrap_mean(np.array(values, float), single, resampling) for key, values in right.items()}
     rows = tuple(
         Row(
-            "none" if name == "none" else f"{name}, {turns} between",
+            _label(name, turns),
             {
                 "accuracy": cell(
                     means[name, turns],
@@ -181,10 +189,10 @@ def _result(
         )
         for (name, turns), values in right.items()
     )
-    last = run.methods[-1].name
+    last = _condition(run.methods[-1], run.turns[0])
     columns = (Column("accuracy", "right", "higher"), Column("reached", "preference read", "higher"))
     table = Table("Preferences followed", "method", columns, rows, note="p: against none, over items.")
-    gain = compare_means(np.array(right[last, run.turns[0]], float), base, single, resampling)
+    gain = compare_means(np.array(right[last], float), base, single, resampling)
     return result(
         setup,
         "prefeval" if run.form == "explicit" else f"prefeval_{run.form.replace('-', '_')}",
@@ -194,7 +202,7 @@ def _result(
         question="Is a preference followed that the person stated or showed, however much was said since?",
         tables=(table,),
         plots=(_lines(run, means),),
-        headline=Headline("accuracy", rows[len(run.methods)].label),
+        headline=Headline("accuracy", _label(*last)),
         notes=(
             f"Four options, chance 25 %; asked in the way “{run.asking.value}”; items of {len(set(users))} topics.",
             "An exchange is a turn of the person and one of the assistant.",
@@ -202,10 +210,13 @@ def _result(
     )
 
 
+def _label(name: str, turns: int) -> str:
+    return "none" if name == "none" else f"{name}, {turns} between"
+
+
 def _figures(run: PrefRun, right: Mapping[tuple[str, int], list[bool]], gain: Comparison) -> dict[str, float]:
     """``gain_points`` and ``lost_points…`` are in percentage points, the others shares."""
-    last = run.methods[-1].name
-    first = float(np.mean(right[last, run.turns[0]]))
+    first, *others = (float(np.mean(right[_condition(run.methods[-1], turns)])) for turns in run.turns)
     figures = {
         "accuracy": first,
         "accuracy_none": float(np.mean(right["none", 0])),
@@ -213,8 +224,7 @@ def _figures(run: PrefRun, right: Mapping[tuple[str, int], list[bool]], gain: Co
         "gain_points_low": 100 * gain.difference.low,
         "gain_points_high": 100 * gain.difference.high,
     }
-    for turns in run.turns[1:]:
-        after = float(np.mean(right[last, turns]))
+    for turns, after in zip(run.turns[1:], others, strict=True):
         figures |= {f"accuracy_at_{turns}": after, f"lost_points_at_{turns}": 100 * (first - after)}
     return figures
 
@@ -226,7 +236,11 @@ def _lines(run: PrefRun, means: Mapping[tuple[str, int], Interval]) -> Lines:
 
     series = [
         line("none", [(turns, means["none", 0]) for turns in run.turns], baseline=True),
-        *(line(of.name, [(turns, means[of.name, turns]) for turns in run.turns], baseline=False) for of in run.methods),
+        *(
+            line(name, [(turns, means[name, turns]) for turns in run.turns], baseline=False)
+            for name in dict.fromkeys(method.name for method in run.methods)
+            if name != "none"
+        ),
     ]
     return Lines(
         title="Right choices after other talk",

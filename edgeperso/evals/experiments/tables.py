@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 
 from edgeperso.evals.measurement import measurement
@@ -35,7 +36,11 @@ def result(
     notes: tuple[str, ...] = (),
     models: Mapping[str, str] | None = None,
 ) -> Result:
-    """The result of an experiment that ran on ``setup``, dated today."""
+    """The result of an experiment that ran on ``setup``, dated today.
+
+    A figure that isn't a number is left out: bounds from a single person, a ratio to zero.
+    """
+    figures = {key: value for key, value in figures.items() if math.isfinite(value)}
     measured = measurement(name, figures, n=n, seed=setup.seed, models=setup.models if models is None else models)
     today = datetime.datetime.now(tz=datetime.UTC).date()
     return Result.of(

@@ -272,7 +272,7 @@ def test_a_file_in_presidios_form(tmp_path: Path) -> None:
         tmp_path,
         ("I live in Peru", "GPE", "Peru"),
         ("Call 905-674-3793", "PHONE_NUMBER", "905-674-3793"),
-        ("Call me on 541-714-1388", "PHONE_NUMBER", "541-714-1388"),
+        ("541-714-1388 is mine, call me", "PHONE_NUMBER", "541-714-1388"),
         ("My card\nis 4007 0707", "CREDIT_CARD", "4007 0707"),
         ("Again 905 674 3793", "PHONE_NUMBER", "905 674 3793"),
         ("Zip 1234", "STREET_ADDRESS", "1234"),
@@ -280,7 +280,8 @@ def test_a_file_in_presidios_form(tmp_path: Path) -> None:
     planted = secrets(path)
     assert [secret.value for secret in planted] == ["4007 0707", "905-674-3793", "541-714-1388"]
     assert planted[0].text == "My card is 4007 0707"
-    assert planted[0].question == "What is the credit card number in this note: My card is …"
+    assert planted[0].question == "What is the credit card number after “My card is”?"
+    assert planted[2].question == "What is the phone number before “is mine, call me”?"
     check(planted)
 
 

@@ -17,6 +17,7 @@ from edgeperso.evals.readers import (
     read_empathy,
     read_fillers,
     read_lamp,
+    read_locomo,
     read_longmemeval,
     read_personamem,
     read_plain,
@@ -25,7 +26,7 @@ from edgeperso.evals.readers import (
 )
 
 CANARY = "marzipan"
-FORMATS = ("lamp", "prefeval", "fillers", "longmemeval", "personamem", "empathy", "unieval", "plain")
+FORMATS = ("lamp", "prefeval", "fillers", "locomo", "longmemeval", "personamem", "empathy", "unieval", "plain")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,32 @@ def fillers(tmp_path: Path) -> Sample:
         [{"conversation_id": f"c{number}", "model": "m", "conversation": turns, "turn": 1} for number in range(2)],
     )
     return Sample((path,), lambda: iter(read_fillers(path)))
+
+
+@pytest.fixture
+def locomo(tmp_path: Path) -> Sample:
+    path = written(
+        tmp_path / "locomo10.json",
+        [
+            {
+                "sample_id": f"conv-{number}",
+                "conversation": {
+                    "speaker_a": "Ann",
+                    "session_1_date_time": "1:56 pm on 8 May, 2023",
+                    "session_1": [
+                        {"speaker": "Ann", "dia_id": "D1:1", "text": said("I adopted a parrot")},
+                        {"speaker": "Ben", "dia_id": "D1:2", "text": said("Look"), "blip_caption": said("a parrot")},
+                    ],
+                },
+                "qa": [
+                    {"question": said("When?"), "answer": 2023, "evidence": ["D1:1; D1:2"], "category": 2},
+                    {"question": said("Who?"), "adversarial_answer": said("Ben"), "category": 5},
+                ],
+            }
+            for number in range(2)
+        ],
+    )
+    return Sample((path,), lambda: iter(read_locomo(path)))
 
 
 @pytest.fixture

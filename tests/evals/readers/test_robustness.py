@@ -172,7 +172,7 @@ def test_other_files(sample: Readable, canary: str, content: bytes) -> None:
 
 
 def test_no_file_and_a_folder_in_its_place(request: pytest.FixtureRequest, canary: str) -> None:
-    for name in ("lamp", "fillers", "longmemeval", "personamem", "empathy", "unieval", "plain"):
+    for name in ("lamp", "fillers", "locomo", "longmemeval", "personamem", "empathy", "unieval", "plain"):
         sample: Readable = request.getfixturevalue(name)
         for file in sample.files:
             whole = file.read_bytes()
