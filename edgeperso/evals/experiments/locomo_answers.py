@@ -13,7 +13,7 @@ import random
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -119,7 +119,8 @@ def run_locomo_answers(setup: Setup, path: Path, run: LocomoRun) -> Result:
                 answer = short_answer(output, question, setup.seed)
                 f1[method.name].append(locomo_score(answer, question.answer or "", question.category))
                 reached[method.name].append(not gold.isdisjoint(output["read"]))
-                setup.progress("locomo answers", len(f1[methods[-1].name]), len(asked))
+                if method == methods[-1]:
+                    setup.progress("locomo answers", len(f1[method.name]), len(asked))
     return _result(setup, conversations, asked, recall, _Scored(f1, reached))
 
 
@@ -184,7 +185,7 @@ def _answers(
 ) -> Generator[tuple[LocomoQuestion, Method, dict[str, Any]]]:
     """Every question under every method, in one vault, which is made once an answer isn't on file. Each answer begins
     with an empty context: see `RawOutputs`."""
-    told = digest([[record.text, record.author, record.occurred_ms] for record in conversation.records])
+    told = digest([astuple(record) for record in conversation.records])
     quotes = reader_for(setup.engine.info).quotes
     with ExitStack() as stack:
 

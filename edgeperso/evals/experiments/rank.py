@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -185,7 +185,7 @@ def _weigh(
                     "seed": setup.seed if method.choice == "random" else 0,
                     "question": question,
                     "options": case.options,
-                    "history": [[record.text, record.occurred_ms] for record in history],
+                    "history": [astuple(record) for record in history],
                 }
                 label = {"id": case.id, "method": method.name, "asking": asking.value, "right": case.right}
                 name = f"{method.name}, {asking.value}"

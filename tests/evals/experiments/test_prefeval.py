@@ -132,7 +132,9 @@ def test_figures_are_those_of_the_last_method_against_none(setup: Setup, data: P
     assert result.headline == Headline("accuracy", "hybrid, 0 between")
 
 
-def test_each_condition_is_asked_once_in_whatever_order_they_are_named(setup: Setup, data: Path, certain: Certain) -> None:
+def test_each_condition_is_asked_once_in_whatever_order_they_are_named(
+    setup: Setup, data: Path, certain: Certain
+) -> None:
     certain({("none", 0): [0, 1, 2, 3], ("hybrid", 0): [0, 0, 0, 0], ("hybrid", 2): [0, 0, 1, 1]})
     plain = run(setup, data, HYBRID)
     assert len(outcomes(setup)) == 4 * 3
