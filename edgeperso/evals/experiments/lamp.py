@@ -32,16 +32,14 @@ from edgeperso.types import Kind, MemoryFilter, Record
 __all__ = ["LampTask", "lamp_records", "run_lamp"]
 
 LampTask = Literal["rating", "title"]
-_VERSION: Final = 2
+_VERSION: Final = 1
 """Part of each unit's name: goes up when what a unit does changes."""
 _EXCERPT: Final = 400
 """Characters of an earlier text that its memory keeps: what a score rests on mostly stands at its beginning."""
 _ASKED: Final = 1500
 """Characters of the question that are asked."""
 _SCORES: Final = ("1", "2", "3", "4", "5")
-_RATING: Final = "You predict the score that a person gives."
-_SCORED: Final = "What is the score (1 to 5) of this review by the same person?\nReview: "
-"""Like the notes' own form, so that the score comes next; without notes the same, "by the same person" apart."""
+_RATING: Final = "You predict the score that a person gives, from what they wrote and how they scored before."
 _TITLE_TOKENS: Final = 24
 _TARGETS: Final = ("score", "title", "tag", "category", "citation")
 
@@ -164,18 +162,16 @@ def _ask(
                 setup.engine.clear()
                 me = setup.assistant(vault, method, now_ms=now_ms)
                 cards.give(me, item.id, method)
-                asked = item.input[:_ASKED]
-                return _rate(me, method, asked) if task == "rating" else _title(me, method.asked(asked))
+                question = method.asked(item.input[:_ASKED])
+                return _rate(me, question) if task == "rating" else _title(me, question)
 
             out.append((method.name, unit(of, {"id": item.id, "method": method.name}, work)))
     return out
 
 
-def _rate(me: ConditionedAssistant, method: Method, asked: str) -> dict[str, Any]:
-    review = asked.partition("review: ")[2] or asked
-    hits, _ = me.find(review, MemoryFilter())
-    head = _SCORED if hits else _SCORED.replace(" by the same person", "")
-    weighed = me.weigher(_RATING).label(method.asked(f"{head}{review}"), _SCORES, hits, cue="Score: ")
+def _rate(me: ConditionedAssistant, question: str) -> dict[str, Any]:
+    hits, _ = me.find(question, MemoryFilter())
+    weighed = me.weigher(_RATING).label(question, _SCORES, hits, cue="Score: ")
     return {"shares": [round(share, 6) for share in weighed.shares], "memories": len(weighed.sources)}
 
 

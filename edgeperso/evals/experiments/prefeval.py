@@ -33,6 +33,9 @@ _VERSION: Final = 2
 _BEGAN_MS: Final = 1_735_689_600_000
 """The first turn's time, 1 January 2025: PrefEval has none."""
 _TURN_MS: Final = 60_000
+_BY_LETTER: Final = "none, by letter"
+"""What the model chooses without memory in the way in which the field asks: other ways of asking see what is generally
+a good answer, and so are right more often without knowing the person at all."""
 _SITTING: Final = 12
 """Exchanges about other things that form one conversation."""
 _LONGEST: Final = 2000
@@ -76,12 +79,16 @@ def run_prefeval(setup: Setup, folder: Path, run: PrefRun) -> Result:
     conditions = {_condition(method, turns): method for turns in run.turns for method in (none, *run.methods)}
     right: dict[tuple[str, int], list[bool]] = {condition: [] for condition in conditions}
     reached: dict[tuple[str, int], list[bool]] = {key: [] for key in right}
+    by_letter: list[bool] = []
     for done, item in enumerate(items):
+        asked = _ask(setup, replace(run, asking=Asking.LETTER), item, talk(item, ()), none, cards, raw)
+        by_letter.append(asked["chosen"] == 0)
         for (_, turns), method in conditions.items():
             output = _ask(setup, run, item, talk(item, fillers[: 2 * turns]), method, cards, raw)
             right[method.name, turns].append(output["chosen"] == 0)
             reached[method.name, turns].append(output["reached"])
         setup.progress("prefeval", done + 1, len(items))
+    right[_BY_LETTER, 0], reached[_BY_LETTER, 0] = by_letter, [False] * len(items)
     return _result(setup, run, items, right, reached)
 
 
@@ -180,7 +187,9 @@ def _result(
             {
                 "accuracy": cell(
                     means[name, turns],
-                    None if name == "none" else compare_means(np.array(values, float), base, single, resampling),
+                    None
+                    if name in ("none", _BY_LETTER)
+                    else compare_means(np.array(values, float), base, single, resampling),
                 ),
                 "reached": cell(float(np.mean(reached[name, turns]))),
             },
@@ -211,7 +220,7 @@ def _result(
 
 
 def _label(name: str, turns: int) -> str:
-    return "none" if name == "none" else f"{name}, {turns} between"
+    return name if name in ("none", _BY_LETTER) else f"{name}, {turns} between"
 
 
 def _figures(run: PrefRun, right: Mapping[tuple[str, int], list[bool]], gain: Comparison) -> dict[str, float]:
@@ -220,6 +229,7 @@ def _figures(run: PrefRun, right: Mapping[tuple[str, int], list[bool]], gain: Co
     figures = {
         "accuracy": first,
         "accuracy_none": float(np.mean(right["none", 0])),
+        "accuracy_none_letter": float(np.mean(right[_BY_LETTER, 0])),
         "gain_points": 100 * gain.difference.value,
         "gain_points_low": 100 * gain.difference.low,
         "gain_points_high": 100 * gain.difference.high,
