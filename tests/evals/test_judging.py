@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeperso.engine import Engine
+from edgeperso.engine import Engine, Score
 from edgeperso.evals.judging import Judge, Mark, YesNo
 from edgeperso.types import Float32
 
@@ -42,6 +42,12 @@ class Scripted:
             for letter, value in self._says(text).items():
                 row[ord(letter)] = value
         return list(out)
+
+    def score_tails(self, read: Sequence[int], branches: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
+        """A tail is the likelier the fewer of its letters weren't read before."""
+        self.read = ["".join(map(chr, [*read, *context])) for context, _ in branches]
+        new = [set(tail) - {*read, *context} for context, tail in branches]
+        return [Score(-float(len(letters)), len(tail)) for letters, (_, tail) in zip(new, branches, strict=True)]
 
 
 def judge(says: Script | dict[str, float], *, space: bool = False) -> Judge:
@@ -107,6 +113,27 @@ def test_a_judge_that_reads_is_not_moved_by_places() -> None:
         for one, other in (("kind", "rude"), ("rude", "kind"))
     ]
     assert odds == [2.0, -2.0]
+
+
+@pytest.mark.parametrize("bos", [(0,), ()])
+def test_what_follows_more_likely_is_told_without_an_instruction(bos: tuple[int, ...]) -> None:
+    engine = Scripted(lambda _text: {})
+    engine.bos = bos  # type: ignore[assignment]
+    asked = Judge(engine, "You judge.")  # type: ignore[arg-type]
+    assert asked.goes_on("tea for two, ", "feet", "milk") == 4.0
+    assert asked.goes_on("tea for two, ", "milk", "feet") == -4.0
+    assert asked.goes_on("tea", "tea", "tea") == 0.0
+    assert engine.read == ["\0tea" if bos else "\ntea"] * 2
+
+
+def test_a_mark_may_come_next_in_a_row_of_examples() -> None:
+    engine = Scripted(lambda text: {"5": -1.0} if text.endswith("good: ") else {"1": -1.0})
+    asked = Judge(engine, "You judge.")  # type: ignore[arg-type]
+    read = asked.begin("bad: 1\n")
+    mark = Mark("stars", "", 1, 5)
+    assert asked.continues_with_mark(read, "good: ", mark) == pytest.approx(5.0)
+    assert asked.continues_with_mark(read, "bad: ", mark) == pytest.approx(1.0)
+    assert engine.read == ["\0You judge.\n\nbad: 1\nbad: "]
 
 
 def test_a_real_engine_with_a_space_of_its_own_gives_numbers(tiny_engine: Engine) -> None:

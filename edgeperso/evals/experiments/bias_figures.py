@@ -192,7 +192,8 @@ def _weights(axis: Axis, members: Sequence[Identity], first: str, second: str) -
     """A member's weight in the difference of two means; ``second`` is all others where it is empty."""
     one = np.array([member.groups[axis.factor] == first for member in members])
     other = np.array([member.groups[axis.factor] == second for member in members]) if second else ~one
-    return one / one.sum() - other / other.sum()
+    weights: Float64 = one / one.sum() - other / other.sum()
+    return weights
 
 
 def _relabelled(strata: Sequence[str], rng: np.random.Generator) -> Int64:

@@ -25,7 +25,7 @@ import numpy as np
 
 from edgeperso.errors import DataInvalid
 from edgeperso.evals.experiments.agreement import Scale, agreement_table, mean_of_ranks, scatter
-from edgeperso.evals.experiments.tables import result
+from edgeperso.evals.experiments.tables import key, result
 from edgeperso.evals.judging import Judge, Mark, YesNo
 from edgeperso.evals.metrics.checks import Float64
 from edgeperso.evals.readers import Conversation, read_empathy
@@ -154,7 +154,7 @@ def _result(setup: Setup, units: Sequence[str], people: Float64, judges: dict[st
             "spearman": rows["panel"]["spearman"].value or 0.0,
             "spearman_length": rows["length"]["spearman"].value or 0.0,
             "partial_given_length": rows["panel"]["partial"].value or 0.0,
-            **{f"spearman_{name.replace(' ', '_')}": rows[name]["spearman"].value or 0.0 for name in judges},
+            **{f"spearman_{key(name)}": rows[name]["spearman"].value or 0.0 for name in judges},
         },
         n=len(people),
         title="A judge of empathy",

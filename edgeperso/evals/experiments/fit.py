@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeperso.errors import DataInvalid
 from edgeperso.evals.experiments.agreement import Scale, agreement_table, mean_of_ranks
-from edgeperso.evals.experiments.tables import cell, result
+from edgeperso.evals.experiments.tables import cell, key, result
 from edgeperso.evals.judging import Judge, Mark, YesNo
 from edgeperso.evals.metrics.checks import Float64
 from edgeperso.evals.metrics.intervals import Resampling, bootstrap_mean
@@ -86,7 +86,7 @@ def _result(setup: Setup, items: list[PrefItem], outputs: list[list[dict[str, fl
             "spearman": rows["respects"]["spearman"].value or 0.0,
             "spearman_length": rows["length"]["spearman"].value or 0.0,
             "partial_given_length": rows["respects"]["partial"].value or 0.0,
-            **{f"pairs_{name.replace(' ', '_')}": value for name, value in wins.items()},
+            **{f"pairs_{key(name)}": value for name, value in wins.items()},
         },
         n=len(items),
         title="A judge of personal fit",

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from edgeperso.errors import DataInvalid
-from edgeperso.evals.experiments.tables import cell, result
+from edgeperso.evals.experiments.tables import cell, key, result
 from edgeperso.evals.methods import ConditionedAssistant, Method
 from edgeperso.evals.metrics.intervals import Resampling, bootstrap, bootstrap_mean, bootstrap_ratio, compare_means
 from edgeperso.evals.metrics.text import rouge
@@ -226,7 +226,7 @@ def _rating_result(setup: Setup, items: list[LampItem], outcomes: list[_Outcomes
         "mae_vs_none_low": ratio.low,
         "mae_vs_none_high": ratio.high,
         "rmse": rmse(last)(np.arange(len(items))),
-        **{f"mae_{name.replace(' ', '_')}": float(error.mean()) for name, error in errors.items() if name != "none"},
+        **{f"mae_{key(name)}": float(error.mean()) for name, error in errors.items() if name != "none"},
     }
     columns = (
         Column("mae", "MAE", "lower"),
@@ -280,7 +280,12 @@ def _title_result(setup: Setup, items: list[LampItem], outcomes: list[_Outcomes]
         **means[last],
         "rouge_1_none": means["none"]["rouge_1"],
         "rouge_l_none": means["none"]["rouge_l"],
-        **{f"{measure}_{name}": value for name, of in means.items() if name != "none" for measure, value in of.items()},
+        **{
+            f"{measure}_{key(name)}": value
+            for name, of in means.items()
+            if name != "none"
+            for measure, value in of.items()
+        },
     }
     columns = (Column("rouge_1", "ROUGE-1", "higher"), Column("rouge_l", "ROUGE-L", "higher"))
     table = Table("Titles in LaMP's format", "method", columns, rows, note="p: against none, over people.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Mapping
 
 from edgeperso.evals.measurement import measurement
@@ -11,7 +12,7 @@ from edgeperso.evals.metrics.intervals import Comparison, Interval
 from edgeperso.evals.report import Cell, Headline, Plot, Result, Table
 from edgeperso.evals.setup import Setup
 
-__all__ = ["cell", "result"]
+__all__ = ["cell", "key", "result"]
 
 
 def cell(figure: Interval | float, against: Comparison | None = None) -> Cell:
@@ -20,6 +21,11 @@ def cell(figure: Interval | float, against: Comparison | None = None) -> Cell:
     if isinstance(figure, Interval):
         return Cell(figure.value, figure.low, figure.high, p)
     return Cell(figure, p=p)
+
+
+def key(name: str) -> str:
+    """A row's name as part of a figure's: ``bm25+profile`` becomes ``bm25_profile``."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower().replace("'", "")).strip("_")
 
 
 def result(

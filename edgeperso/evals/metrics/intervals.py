@@ -218,7 +218,7 @@ def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> Discor
 
 
 def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
-    """The share of ``n`` independent trials that succeeded, with the exact interval of Clopper and Pearson, 1934 (scipy).
+    """The share of ``n`` independent trials that succeeded, with the exact interval of Clopper and Pearson (1934).
 
     It never claims more than its level, and says something where nothing succeeded: 0 of 60 is at most 0.06.
 

@@ -152,7 +152,7 @@ def test_what_comes_easy_needs_no_model(setup: Setup, ratings: Files, certain) -
     figures = rating(setup, ratings, [Method.parse("none")]).figures
     assert figures["mae"] == figures["mae_none"]
     assert figures["mae_vs_none"] == 1
-    assert figures["mae_the_person's_median"] == 0
+    assert figures["mae_the_persons_median"] == 0
     assert figures["mae_always_5"] == pytest.approx(10 / 6)
 
 

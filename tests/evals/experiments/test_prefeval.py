@@ -75,14 +75,17 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def certain(monkeypatch: pytest.MonkeyPatch) -> Certain:
-    """``certain({("hybrid", 10): [0, 2, …]})``: the option that is chosen after so many exchanges, item by item."""
+    """``certain({("hybrid", 10): [0, 2, …]})``: the option that is chosen after so many exchanges, item by item; by
+    letter the same as in another way, unless it is said."""
 
     def given(chosen: dict[tuple[str, int], list[int]]) -> None:
         order = [asked for items in TOPICS.values() for _, asked in items]
 
         def recommend(me: ConditionedAssistant, question: str, shown: Sequence[str], *, asking: Asking) -> Weighed:
             exchanges = (me.vault.memories.count() - 1) // 2
-            wanted = chosen[me._method.name, exchanges][order.index(question)]
+            name = me._method.name
+            by_letter = chosen.get(("by letter", 0)) if asking is Asking.LETTER else None
+            wanted = (by_letter or chosen[name, exchanges])[order.index(question)]
             known = [option for topic in TOPICS for number in range(2) for option in options(topic, number)]
             return Weighed(tuple(float(known.index(option) % 4 == wanted) for option in shown), ())
 
@@ -110,6 +113,7 @@ def outcomes(setup: Setup) -> list[dict[str, Any]]:
 def test_figures_are_those_of_the_last_method_against_none(setup: Setup, data: Path, certain: Certain) -> None:
     certain(
         {
+            ("by letter", 0): [1, 1, 1, 1],
             ("none", 0): [1, 0, 3, 2],
             ("hybrid", 0): [0, 0, 0, 1],
             ("hybrid", 300): [0, 1, 0, 1],
@@ -121,14 +125,16 @@ def test_figures_are_those_of_the_last_method_against_none(setup: Setup, data: P
     figures = result.figures
     assert {"accuracy", "accuracy_none", "gain_points", "lost_points_at_300"} <= figures.keys()
     assert (figures["accuracy"], figures["accuracy_none"], figures["accuracy_at_300"]) == (0.75, 0.25, 0.5)
+    assert figures["accuracy_none_letter"] == 0
     assert figures["gain_points"] == pytest.approx(50)
     assert figures["lost_points_at_300"] == pytest.approx(25)
     assert figures["gain_points_low"] <= 50 <= figures["gain_points_high"]
     assert (result.name, result.n, result.seed) == ("prefeval", 4, 0)
     (table,) = result.tables
     labels = ["none", "recent, 0 between", "hybrid, 0 between", "recent, 300 between", "hybrid, 300 between"]
-    assert [row.label for row in table.rows] == labels
-    assert [row.cells["accuracy"].value for row in table.rows] == [0.25, 1, 0.75, 0, 0.5]
+    assert [row.label for row in table.rows] == [*labels, "none, by letter"]
+    assert [row.label for row in table.rows if row.baseline] == ["none"]
+    assert [row.cells["accuracy"].value for row in table.rows] == [0.25, 1, 0.75, 0, 0.5, 0]
     assert result.headline == Headline("accuracy", "hybrid, 0 between")
 
 
@@ -137,17 +143,23 @@ def test_each_condition_is_asked_once_in_whatever_order_they_are_named(
 ) -> None:
     certain({("none", 0): [0, 1, 2, 3], ("hybrid", 0): [0, 0, 0, 0], ("hybrid", 2): [0, 0, 1, 1]})
     plain = run(setup, data, HYBRID)
-    assert len(outcomes(setup)) == 4 * 3
+    assert len(outcomes(setup)) == 4 * 4
     for methods in ((NONE, HYBRID), (HYBRID, HYBRID)):
         assert run(setup, data, *methods).to_json() == plain.to_json()
     assert run(setup, data, turns=(2, 0, 2)).to_json() == plain.to_json()
-    assert len(outcomes(setup)) == 4 * 3
+    assert len(outcomes(setup)) == 4 * 4
     alone = run(setup, data, NONE)
     assert (alone.figures["accuracy"], alone.figures["gain_points"], alone.headline) == (
         0.25,
         0,
         Headline("accuracy", "none"),
     )
+
+
+def test_what_is_asked_by_letter_anyway_is_asked_so_once(setup: Setup, data: Path) -> None:
+    result = run(setup, data, turns=(0,), asking=Asking.LETTER)
+    assert len(outcomes(setup)) == 4 * 2
+    assert result.figures["accuracy_none"] == result.figures["accuracy_none_letter"]
 
 
 def test_a_single_item_has_no_bounds(setup: Setup, data: Path, certain: Certain) -> None:
@@ -161,7 +173,7 @@ def test_a_single_item_has_no_bounds(setup: Setup, data: Path, certain: Certain)
 def test_each_form_has_a_result_of_its_own(setup: Setup, data: Path, form: Any, name: str) -> None:
     result = run(setup, data, RECENT, turns=(0,), form=form, limit=2)
     assert (result.name, result.n) == (name, 2)
-    assert len(result.figures) == 5
+    assert len(result.figures) == 6
 
 
 # ---- what is asked -------------------------------------------------------------------------------------------------
@@ -191,6 +203,7 @@ def test_a_preference_that_was_read_is_said_to_be_reached(setup: Setup, data: Pa
         "hybrid, 0 between": 1,
         "recent, 2 between": 0,
         "hybrid, 2 between": 1,
+        "none, by letter": 0,
     }
 
 
@@ -206,8 +219,9 @@ def test_the_place_of_the_right_option_varies_and_is_not_told(
     monkeypatch.setattr(ConditionedAssistant, "recommend", recommend)
     for seed in range(5):
         result = run(replace(setup, folder=None, seed=seed), data, turns=(0,))
-        assert seen[-8] == seen[-7], "the same order with and without memory"
-        first = [shown[0].startswith("the right") for shown in seen[-8::2]]
+        now = seen[-12:]
+        assert now[0::3] == now[1::3] == now[2::3], "the same order in each condition"
+        first = [shown[0].startswith("the right") for shown in now[::3]]
         assert result.figures["accuracy"] == pytest.approx(sum(first) / 4)
     places = {next(place for place, option in enumerate(shown) if option.startswith("the right")) for shown in seen}
     assert places == {0, 1, 2, 3}
@@ -261,7 +275,7 @@ def stopped_within_an_item(setup: Setup, data: Path, monkeypatch: pytest.MonkeyP
             run(setup, data, RECENT, HYBRID)
 
 
-@pytest.mark.parametrize(("stop", "kept"), [(stopped_by_progress, 10), (stopped_within_an_item, 8)])
+@pytest.mark.parametrize(("stop", "kept"), [(stopped_by_progress, 12), (stopped_within_an_item, 8)])
 def test_a_stopped_run_that_goes_on_gives_what_an_unbroken_one_gives(
     setup: Setup, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Any, kept: int
 ) -> None:
@@ -362,5 +376,5 @@ def test_the_small_model_goes_the_whole_way(models_dir: Path, data: Path, tmp_pa
         setup = Setup(engine, catalogue, load_embedder(catalogue), folder=tmp_path / "out")
         result = run(setup, data, turns=(0, 3), limit=1, asking=Asking.REASONED)
     assert {"accuracy", "accuracy_none", "gain_points", "lost_points_at_3"} <= result.figures.keys()
-    assert [row.cells["reached"].value for row in result.tables[0].rows] == [0, 1, 1]
+    assert [row.cells["reached"].value for row in result.tables[0].rows] == [0, 1, 1, 0]
     assert all(len(record["out"]["scores"]) == 4 for record in outcomes(setup))
