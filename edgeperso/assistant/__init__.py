@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assistant, open_assistant
 from edgeperso.assistant.chat import Chat, renderer
+from edgeperso.assistant.readers import Reader
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import HitTrace, Trace
 from edgeperso.assistant.weighing import Weighed, Weigher
@@ -14,6 +15,7 @@ __all__ = [
     "Assistant",
     "Chat",
     "HitTrace",
+    "Reader",
     "Reply",
     "Trace",
     "Weighed",

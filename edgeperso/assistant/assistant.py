@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from edgeperso.assistant.chat import Chat, renderer
 from edgeperso.assistant.export import ExportReport, export_jsonl
-from edgeperso.assistant.readers import reader_for
+from edgeperso.assistant.readers import Reader, reader_for
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import Trace
 from edgeperso.assistant.weighing import Weighed, Weigher
@@ -159,7 +159,7 @@ class Assistant:
         return self.chat(where=where).ask(question, max_tokens=max_tokens)
 
     def chat(self, *, where: MemoryFilter = EVERYTHING) -> Chat:
-        return Chat(self, self.engine, reader_for(self.engine.info), where)
+        return Chat(self, self.engine, self.reader, where)
 
     def recommend(
         self,
@@ -184,7 +184,7 @@ class Assistant:
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:
         """What judges given texts under ``task``, the model's instruction; reads ``most`` memories at once."""
         engine = self.engine
-        reader = reader_for(engine.info)
+        reader = self.reader
         layout = Layout(
             engine,
             choose_form(renderer(engine), begin=False),
@@ -254,6 +254,11 @@ class Assistant:
     @cached_property
     def preferences(self) -> Preferences:
         return Preferences(self.vault)
+
+    @property
+    def reader(self) -> Reader:
+        """How much the model reads at once."""
+        return reader_for(self.engine.info)
 
     @property
     def engine(self) -> Engine:

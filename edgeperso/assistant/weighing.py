@@ -89,7 +89,7 @@ class Weigher:
         """The log-probability of each of ``labels`` right after ``cue``, with which the answer begins."""
         words = [self._engine.tokenize(label) for label in labels]
         begun = self._engine.tokenize(cue)
-        turn = self._open(question, hits, begun, *words)
+        turn = self._open(question, hits, [*begun, *max(words, key=len)])
         scores = self._engine.score([*turn.tokens, *turn.closing, *begun], words)
         return Weighed(tuple(score.log_likelihood for score in scores), turn.included)
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from edgeperso.assistant import Assistant
+from edgeperso.assistant import Assistant, Reader, Weigher
 from edgeperso.catalogue import Catalogue
 from edgeperso.engine import Engine
 from edgeperso.errors import UsageError
@@ -33,6 +33,8 @@ ADDITIONS: Final = ("profile", "persona", "reminder")
 REMINDER: Final = "Keep in mind what the person said about themselves."
 _SIGNALS: Final = {"bm25": ("lexical",), "dense": ("dense",)}
 _SEARCHED: Final = 40
+_FULL_TOKENS: Final = 2000
+"""Of memories, that ``full`` reads at most: half of the context of an evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,25 @@ class ConditionedAssistant(Assistant):
 
     def find(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
         hits, superseded = self._found(question.removesuffix(REMINDER).strip(), where)
-        return hits[: self._most], superseded
+        return hits if self._reads_all else hits[: self._most], superseded
 
     def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
         if self._method.choice == "hybrid":
             return super().find_for_advice(question.removesuffix(REMINDER).strip(), where)[: self._most]
         return self.find(question, where)[0]
+
+    @property
+    def reader(self) -> Reader:
+        """The assistant's own, but that ``full`` reads on to the end of a larger budget."""
+        reader = super().reader
+        return replace(reader, most=None, memory_tokens=_FULL_TOKENS) if self._reads_all else reader
+
+    def weigher(self, task: str, *, most: int | None = None) -> Weigher:
+        return super().weigher(task, most=None if self._reads_all else most)
+
+    @property
+    def _reads_all(self) -> bool:
+        return self._method.choice == "full"
 
     def _found(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
         match self._method.choice:
@@ -113,7 +128,7 @@ class ConditionedAssistant(Assistant):
                 return super().find(question, where)
             case "bm25" | "dense" as choice:
                 query = Query(question, self._clock(), _SEARCHED, where, _SIGNALS[choice])
-                return [hit for hit in self.retriever.search(query) if hit.score > 0 or choice == "dense"], []
+                return self.retriever.search(query), []
             case "random":
                 memories = list(self.vault.memories.scan(where))
                 random.Random(digest([self._seed, question])).shuffle(memories)  # noqa: S311 - to be repeated, not secret

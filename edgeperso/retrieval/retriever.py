@@ -77,6 +77,8 @@ class Retriever:
         if not past:
             parts["closed"] = np.where(columns.open, 0.0, _CLOSED).astype(np.float32)
         relevant = (np.nan_to_num(cosine) >= _NEAR_COSINE) | (words > 0) | (parts["neighbours"] >= _NEIGHBOUR_GAIN)
+        if query.signals == ("lexical",):
+            relevant = words > 0
         if query.signals:
             parts = {name: part if name in query.signals else np.zeros_like(part) for name, part in parts.items()}
         score = np.asarray(sum(parts.values()), dtype=np.float32)
