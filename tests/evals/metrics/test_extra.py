@@ -66,7 +66,7 @@ def test_the_base_install_measures_recall_and_its_interval(bare: None) -> None:
 
 def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     code = (
-        "import sys, edgeperso.evals.locomo\n"
+        "import sys, edgeperso.evals.experiments.locomo\n"
         "from edgeperso.evals.metrics import agreement, choice, intervals, ranking, text\n"
         "print(*sys.modules)"
     )
