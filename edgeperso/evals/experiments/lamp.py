@@ -20,14 +20,15 @@ import numpy as np
 from edgeperso.errors import DataInvalid
 from edgeperso.evals.experiments.tables import cell, key, result
 from edgeperso.evals.methods import ConditionedAssistant, Method
+from edgeperso.evals.metrics.checks import Float64
 from edgeperso.evals.metrics.intervals import Resampling, bootstrap, bootstrap_mean, bootstrap_ratio, compare_means
 from edgeperso.evals.metrics.text import rouge
 from edgeperso.evals.people import Cards
 from edgeperso.evals.readers import LampItem, read_lamp
-from edgeperso.evals.report import Column, Headline, Intervals, Result, Row, Table
+from edgeperso.evals.report import Cell, Column, Headline, Intervals, Result, Row, Table
 from edgeperso.evals.setup import Setup
 from edgeperso.times import DAY_MS
-from edgeperso.types import Kind, MemoryFilter, Record
+from edgeperso.types import Int64, Kind, MemoryFilter, Record
 
 __all__ = ["LampTask", "lamp_records", "run_lamp"]
 
@@ -186,37 +187,40 @@ def _median(shares: Sequence[float]) -> int:
     return int(np.searchsorted(np.cumsum(shares), 0.5 * sum(shares))) + 1
 
 
+def _predicted(items: list[LampItem], outcomes: list[_Outcomes]) -> dict[str, Float64]:
+    """The ratings of two baselines and of each method, in the items' order."""
+    usual = float(Counter(item.gold for item in items).most_common(1)[0][0] or 5)
+    earlier = [[float(entry.fields["score"]) for entry in item.profile if "score" in entry.fields] for item in items]
+    medians = [float(round(statistics.median(scores))) if scores else usual for scores in earlier]
+    methods = {one.method: np.array([float(_median(output["shares"])) for output in one.outputs]) for one in outcomes}
+    return {f"always {usual:.0f}": np.full(len(items), usual), "the person's median": np.array(medians), **methods}
+
+
+def _mean_cell(values: Float64, none: Float64 | None, users: Sequence[str], resampling: Resampling) -> Cell:
+    """A mean over people, and the p of its difference from the method ``none``."""
+    against = None if none is None else compare_means(values, none, users, resampling)
+    return cell(bootstrap_mean(values, users, resampling), against)
+
+
 def _rating_result(setup: Setup, items: list[LampItem], outcomes: list[_Outcomes]) -> Result:
     gold = np.array([float(item.gold or 0) for item in items])
     users = [item.id for item in items]
     resampling = Resampling(seed=setup.seed)
-    earlier = [[float(entry.fields["score"]) for entry in item.profile if "score" in entry.fields] for item in items]
-    usual = float(Counter(item.gold for item in items).most_common(1)[0][0] or 5)
-    predicted = {
-        f"always {usual:.0f}": np.full(len(items), usual),
-        "the person's median": np.array([round(statistics.median(scores)) if scores else usual for scores in earlier]),
-    } | {one.method: np.array([_median(output["shares"]) for output in one.outputs], float) for one in outcomes}
-    errors = {name: np.abs(values - gold) for name, values in predicted.items()}
+    apart = {name: values - gold for name, values in _predicted(items, outcomes).items()}
+    errors = {name: np.abs(values) for name, values in apart.items()}
 
-    def rmse(name: str) -> Callable[[np.ndarray[Any, Any]], float]:
-        return lambda places: float(np.sqrt(np.mean((predicted[name] - gold)[places] ** 2)))
+    def rmse(name: str) -> Callable[[Int64], float]:
+        return lambda places: float(np.sqrt(np.mean(apart[name][places] ** 2)))
 
-    rows = tuple(
-        Row(
-            name,
-            {
-                "mae": cell(
-                    bootstrap_mean(error, users, resampling),
-                    None if name == "none" else compare_means(error, errors["none"], users, resampling),
-                ),
-                "rmse": cell(bootstrap(rmse(name), users, Resampling(resamples=1000, seed=setup.seed))),
-                "exact": cell(bootstrap_mean((error == 0).astype(float), users, resampling)),
-            },
-            n=len(items),
-            baseline=name == "none",
-        )
-        for name, error in errors.items()
-    )
+    def row(name: str) -> Row:
+        none = None if name == "none" else errors["none"]
+        cells = {
+            "mae": _mean_cell(errors[name], none, users, resampling),
+            "rmse": cell(bootstrap(rmse(name), users, Resampling(resamples=1000, seed=setup.seed))),
+            "exact": _mean_cell((errors[name] == 0).astype(np.float64), None, users, resampling),
+        }
+        return Row(name, cells, n=len(items), baseline=name == "none")
+
     last = outcomes[-1].method
     ratio = bootstrap_ratio(errors[last], errors["none"], users, resampling)
     figures = {
@@ -228,11 +232,9 @@ def _rating_result(setup: Setup, items: list[LampItem], outcomes: list[_Outcomes
         "rmse": rmse(last)(np.arange(len(items))),
         **{f"mae_{key(name)}": float(error.mean()) for name, error in errors.items() if name != "none"},
     }
-    columns = (
-        Column("mae", "MAE", "lower"),
-        Column("rmse", "RMSE", "lower"),
-        Column("exact", "exactly right", "higher"),
-    )
+    exact = Column("exact", "exactly right", "higher")
+    columns = (Column("mae", "MAE", "lower"), Column("rmse", "RMSE", "lower"), exact)
+    rows = tuple(row(name) for name in errors)
     table = Table("Ratings in LaMP's format", "method", columns, rows, note="p: against none, over people.")
     return result(
         setup,
@@ -263,10 +265,7 @@ def _title_result(setup: Setup, items: list[LampItem], outcomes: list[_Outcomes]
         Row(
             name,
             {
-                measure: cell(
-                    bootstrap_mean(found, users, resampling),
-                    None if name == "none" else compare_means(found, values["none"][measure], users, resampling),
-                )
+                measure: _mean_cell(found, None if name == "none" else values["none"][measure], users, resampling)
                 for measure, found in of.items()
             },
             n=len(items),
