@@ -20,6 +20,7 @@ from edgeperso.evals.metrics.intervals import (
     compare,
     compare_means,
     mcnemar,
+    proportion,
     wilcoxon,
 )
 
@@ -263,3 +264,22 @@ def test_what_cannot_be_measured() -> None:
 def test_a_resampling_must_be_one(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Resampling(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (0, 60), (3, 10), (10, 10), (499, 1000)])
+def test_a_share_has_the_bounds_of_clopper_and_pearson(successes: int, n: int) -> None:
+    """By their definition: quantiles of two beta distributions."""
+    low = stats.beta.ppf(0.025, successes, n - successes + 1) if successes else 0.0
+    high = stats.beta.ppf(0.975, successes + 1, n - successes) if successes < n else 1.0
+    found = proportion(successes, n)
+    assert bounds(found) == pytest.approx((successes / n, low, high), abs=1e-9)
+    assert found.n == found.units == n
+    wider = proportion(successes, n, level=0.99)
+    assert wider.low <= found.low
+    assert wider.high >= found.high
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 3), (4, 3)])
+def test_a_share_of_nothing_is_refused(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="a trial or more"):
+        proportion(successes, n)
