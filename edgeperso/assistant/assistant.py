@@ -43,7 +43,7 @@ _FACT = 3.0
 _REMEMBERED = "remembered"
 _ADVISING = "You know a person well and advise them."
 _ADVISED_BY = 3
-"""Memories that a recommendation rests on: in a longer list a small model loses the one that decides."""
+"""Memories that a recommendation rests on: short, so that a small model keeps sight of the one that decides."""
 EVERYTHING = MemoryFilter()
 
 
