@@ -6,16 +6,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
-PIP := $(PY) -m pip --disable-pip-version-check install --constraint constraints.txt
+PIP := $(PY) -m pip --disable-pip-version-check install --retries 10 --timeout 60 --constraint constraints.txt
 export EDGEPERSO_MODELS ?= $(CURDIR)/models
 MODELS := smollm2-135m minilm-int8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format models setup bench clean distclean
+.PHONY: help demo test train lint format models setup bench clean distclean
 
 help:
 	@echo "make demo    set up, then answer questions from a sample life (about 6 minutes the first time)"
 	@echo "make test    set up, then lint, type-check and test"
+	@echo "make train   add what training adapters needs (torch, 1 GB): tests of it run from then on"
 	@echo "make models  fetch the default models into $(EDGEPERSO_MODELS)"
 	@echo "make lint | format | bench | clean | distclean"
 
@@ -61,6 +62,15 @@ $(STAMPS)/packages: $(STAMPS)/venv pyproject.toml constraints.txt scripts/requir
 $(STAMPS)/package: $(STAMPS)/packages CMakeLists.txt $(wildcard native/*)
 	@echo "edgeperso: building its extension (20 s)"
 	@$(PIP) -q --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The [train] extra is large and optional: what needs it says so, and its tests skip without it.
+train: $(STAMPS)/train
+
+$(STAMPS)/train: $(STAMPS)/packages
+	@echo "training: fetching torch and what goes with it (a minute)"
+	@$(PY) scripts/requirements.py --only train > $(STAMPS)/train.txt
+	@$(PIP) -q --requirement $(STAMPS)/train.txt
 	@touch $@
 
 # llama-cpp-python has no wheel on the package index: it is compiled here, for this very processor.

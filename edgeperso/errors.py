@@ -26,6 +26,9 @@
     │   ├── ModelCorrupt                       damaged, or the wrong sha256
     │   ├── ModelUnsupported
     │   ├── EmbedderMismatch                   vectors of two embedders would be mixed
+    │   ├── AdapterInvalid                     corrupt, oversized, or with values that are not numbers
+    │   ├── AdapterMismatch                    an adapter for another base model
+    │   ├── AdapterRefused                     the gate refused it, or it learnt what was forgotten
     │   └── DownloadFailed
     ├── InputError                    exit 6   what was given can't be read
     │   ├── SourceNotFound
@@ -34,7 +37,8 @@
     │   ├── EmptyQuestion
     │   ├── QuestionTooLong                    longer than the model's context
     │   └── DataInvalid                        an evaluation file or record is malformed
-    ├── NotFound                      exit 1   no such memory, conversation, attribute
+    ├── NotFound                      exit 1   no such memory, conversation, attribute, adapter
+    ├── TooLittle                     exit 1   too few texts or preference pairs to learn from
     └── Cancelled                     exit 130 stopped by the person
 
 Each class has a stable ``code`` (for programs), an ``exit_code`` (for shells) and a message that says what to do.
@@ -46,6 +50,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AdapterInvalid",
+    "AdapterMismatch",
+    "AdapterRefused",
     "BackupInvalid",
     "Cancelled",
     "DataInvalid",
@@ -71,6 +78,7 @@ __all__ = [
     "SourceNotFound",
     "SourceUnsafe",
     "SourceUnsupported",
+    "TooLittle",
     "UnlockError",
     "UsageError",
     "VaultBusy",
@@ -217,6 +225,21 @@ class EmbedderMismatch(ModelError):
     default_hint = "Run `edgeperso reindex`."
 
 
+class AdapterInvalid(ModelError):
+    code = "adapter_invalid"
+    default_hint = "Nothing was changed. Ask for the file again where it came from, or train one with `edgeperso train`."
+
+
+class AdapterMismatch(ModelError):
+    code = "adapter_mismatch"
+    default_hint = "Nothing was changed. Use the model that it was trained on (`edgeperso model use`), or train anew."
+
+
+class AdapterRefused(ModelError):
+    code = "adapter_refused"
+    default_hint = "See why with `edgeperso adapter show`."
+
+
 class DownloadFailed(ModelError):
     code = "download_failed"
     default_hint = "Check the connection and run the same command again: it goes on where it stopped."
@@ -257,6 +280,11 @@ class DataInvalid(InputError):
 
 class NotFound(EdgepersoError):
     code = "not_found"
+
+
+class TooLittle(EdgepersoError):
+    code = "too_little"
+    default_hint = "Import or write more first."
 
 
 class Cancelled(EdgepersoError):

@@ -14,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "AdapterForm",
     "AddReport",
     "Asking",
     "Embedder",
     "Fact",
     "Float32",
+    "Granularity",
     "Hit",
     "Int64",
     "Kind",
     "Memory",
     "MemoryFilter",
+    "Objective",
     "Progress",
     "Query",
     "Record",
@@ -83,6 +86,32 @@ class Asking(StrEnum):
     """The same, less what the model says without the notes."""
     REASONED = "reasoned"
     """First the model says in a sentence what a suggestion must have or avoid; then each option by itself."""
+
+
+class AdapterForm(StrEnum):
+    """What an adapter's weights are."""
+
+    LORA = "lora"
+    """Low-rank additions to weight matrices."""
+    SOFT = "soft"
+    """A soft prompt: vectors read before the first token."""
+
+
+class Objective(StrEnum):
+    """What an adapter was trained for."""
+
+    TEXT = "text"
+    """The likelihood of texts."""
+    DPO = "dpo"
+    """Preference of one answer over another (direct preference optimisation)."""
+
+
+class Granularity(StrEnum):
+    """Whom an adapter speaks for. In a stack they are applied in this order, each with its scale."""
+
+    GLOBAL = "global"
+    PERSONA = "persona"
+    USER = "user"
 
 
 @dataclass(frozen=True, slots=True)
