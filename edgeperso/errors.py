@@ -227,7 +227,9 @@ class EmbedderMismatch(ModelError):
 
 class AdapterInvalid(ModelError):
     code = "adapter_invalid"
-    default_hint = "Nothing was changed. Ask for the file again where it came from, or train one with `edgeperso train`."
+    default_hint = (
+        "Nothing was changed. Ask for the file again where it came from, or train one with `edgeperso train`."
+    )
 
 
 class AdapterMismatch(ModelError):
