@@ -2,23 +2,25 @@
 
 llama.cpp may end the process on a damaged file, so magic, version, every count and length, and every tensor's place
 are checked against the file's size here. Nothing is allocated by a number that the file claims. Tensor data is not
-read: a flipped bit in the weights shows only in the sha256.
+read: a flipped bit in the weights shows only in the sha256. Where each tensor lies is told to those who read weights
+themselves.
 
 Source: the GGUF specification, version 3 (ggml, docs/gguf.md).
 """
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from edgeperso.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 
-__all__ = ["GgufHeader", "check_model_file"]
+__all__ = ["TENSOR_BLOCKS", "GgufHeader", "TensorPlace", "check_model_file", "read_header"]
 
 Scalar = int | float | bool | str
 
@@ -29,7 +31,7 @@ _MAX_NAME_BYTES = 1 << 16
 _MAX_DIMENSIONS = 4
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_BLOCKS = {  # ggml tensor type: (elements in a block, bytes of a block)
+TENSOR_BLOCKS = {  # ggml tensor type: (elements in a block, bytes of a block)
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66),
     17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
@@ -47,13 +49,27 @@ _TOKENS = "tokenizer.ggml.tokens"
 
 
 @dataclass(frozen=True, slots=True)
+class TensorPlace:
+    """Where a tensor lies in its file. ``shape`` is in ggml's order, the row's length first; ``kind`` is ggml's tensor
+    type (see `dequantize`), ``offset`` counts bytes from the file's start. A kind of which the size is not known here
+    has ``size_bytes`` 0."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a GGUF file says of itself. ``metadata`` holds scalars and strings, ``array_lengths`` the arrays' sizes."""
+    """What a GGUF file says of itself. ``metadata`` holds scalars and strings, ``array_lengths`` the arrays' sizes,
+    ``tensors`` the tensors by name, in the file's order."""
 
     version: int
     metadata: Mapping[str, Scalar]
     array_lengths: Mapping[str, int]
-    tensor_count: int
+    tensors: Mapping[str, TensorPlace]
 
     @property
     def architecture(self) -> str:
@@ -78,10 +94,21 @@ def check_model_file(path: Path) -> GgufHeader:
         raise ModelNotFound(f"The model file {path} is missing or can't be read.") from None
 
 
+def read_header(name: str, data: bytes) -> GgufHeader:
+    """Read and check the header of a GGUF file in memory, called ``name`` in messages.
+
+    Raises:
+        As `check_model_file`.
+    """
+    if data[: len(_MAGIC)] != _MAGIC:
+        raise ModelCorrupt(f"{name} is not a GGUF file.")
+    return _Reader(name, data).header()
+
+
 class _Reader:
     """A cursor over the file; every read is checked against its end."""
 
-    def __init__(self, name: str, data: mmap.mmap) -> None:
+    def __init__(self, name: str, data: mmap.mmap | bytes) -> None:
         self._name = name
         self._data = data
         self._at = len(_MAGIC)
@@ -109,8 +136,7 @@ class _Reader:
                 metadata[key] = self._value(kind)
         self._check_metadata(metadata)
         self._check_vocabulary(lengths)
-        self._check_tensors(tensors, metadata)
-        return GgufHeader(version, metadata, lengths, tensors)
+        return GgufHeader(version, metadata, lengths, self._tensors(tensors, metadata))
 
     def _value(self, kind: int) -> Scalar:
         if kind == _STRING:
@@ -168,29 +194,33 @@ class _Reader:
         if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 20 or alignment & (alignment - 1):
             self._corrupt("has an impossible alignment")
 
-    def _check_tensors(self, count: int, metadata: Mapping[str, Scalar]) -> None:
-        end = 0
-        names: set[str] = set()
+    def _tensors(self, count: int, metadata: Mapping[str, Scalar]) -> dict[str, TensorPlace]:
         alignment = int(metadata.get("general.alignment", 32))
+        places: dict[str, TensorPlace] = {}
         for _ in range(count):
-            name = self._string(_MAX_NAME_BYTES)
-            if name in names:
+            place = self._tensor(alignment)
+            if place.name in places:
                 self._corrupt("has the same tensor twice")
-            names.add(name)
-            dimensions = self._number("<I")
-            if not 0 < dimensions <= _MAX_DIMENSIONS:
-                self._corrupt(f"has a tensor of {dimensions} dimensions")
-            elements = 1
-            for _ in range(dimensions):
-                elements *= self._number("<Q")
-            kind, offset = self._number("<I"), self._number("<Q")
-            block, size = _BLOCKS.get(kind, (1, 0))
-            if elements == 0 or elements % block or offset % alignment:
-                self._corrupt("has a tensor of an impossible shape or place")
-            end = max(end, offset + elements // block * size)
+            places[place.name] = place
         start = -(-self._at // alignment) * alignment
-        if start + end > len(self._data):
-            self._corrupt(f"is cut off: {start + end} bytes are needed and {len(self._data)} are there")
+        end = start + max((place.offset + place.size_bytes for place in places.values()), default=0)
+        if end > len(self._data):
+            self._corrupt(f"is cut off: {end} bytes are needed and {len(self._data)} are there")
+        return {name: replace(place, offset=start + place.offset) for name, place in places.items()}
+
+    def _tensor(self, alignment: int) -> TensorPlace:
+        """The next tensor, its offset from the end of the header yet."""
+        name = self._string(_MAX_NAME_BYTES)
+        dimensions = self._number("<I")
+        if not 0 < dimensions <= _MAX_DIMENSIONS:
+            self._corrupt(f"has a tensor of {dimensions} dimensions")
+        shape = tuple(self._number("<Q") for _ in range(dimensions))
+        kind, offset = self._number("<I"), self._number("<Q")
+        block, size = TENSOR_BLOCKS.get(kind, (1, 0))
+        elements = math.prod(shape)
+        if elements == 0 or elements % block or offset % alignment:
+            self._corrupt("has a tensor of an impossible shape or place")
+        return TensorPlace(name, shape, kind, offset, elements // block * size)
 
     def _count(self, what: str) -> int:
         count = self._number("<Q")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from edgeperso.engine import Engine, bench, best_file, optimize, render_chat
@@ -29,6 +30,19 @@ def test_a_model_without_a_chat_template_still_generates(tiny_path: Path) -> Non
 def test_the_context_is_no_longer_than_the_model_was_trained_on(tiny_path: Path) -> None:
     with Engine.open(tiny_path, n_ctx=100_000, n_threads=1) as engine:
         assert engine.info.n_ctx == engine.info.n_ctx_train == 1024
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_both_families_and_shared_heads_run(
+    gguf_files: SimpleNamespace, tmp_path: Path, architecture: str, groups: int
+) -> None:
+    path = tmp_path / "model.gguf"
+    shape = gguf_files.TinyShape(architecture=architecture, heads=4, groups=groups)
+    path.write_bytes(gguf_files.tiny_model(shape))
+    with Engine.open(path, n_threads=1) as engine:
+        assert engine.info.architecture == architecture
+        assert np.isfinite(engine.next_log_probs([1, 40, 41])).all()
 
 
 def test_bench_reports_rates(tiny_path: Path) -> None:
