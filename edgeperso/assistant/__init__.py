@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assistant, open_assistant
-from edgeperso.assistant.chat import Chat, renderer
+from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.readers import Reader
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.trace import HitTrace, Trace
@@ -21,5 +21,4 @@ __all__ = [
     "Weighed",
     "Weigher",
     "open_assistant",
-    "renderer",
 ]

@@ -11,7 +11,7 @@ from typing import Self
 from unicodedata import normalize
 from weakref import WeakSet
 
-from edgeperso.assistant.chat import Chat, renderer
+from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.export import ExportReport, export_jsonl
 from edgeperso.assistant.readers import Reader, reader_for
 from edgeperso.assistant.reply import Reply
@@ -19,7 +19,7 @@ from edgeperso.assistant.trace import Trace
 from edgeperso.assistant.weighing import Weighed, Weigher
 from edgeperso.catalogue import Catalogue
 from edgeperso.embedding import embed_missing, load_embedder
-from edgeperso.engine import Engine
+from edgeperso.engine import Engine, renderer
 from edgeperso.engine.optimize import best_file
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
@@ -187,7 +187,7 @@ class Assistant:
         reader = self.reader
         layout = Layout(
             engine,
-            choose_form(renderer(engine), begin=False),
+            choose_form(renderer(engine.info), begin=False),
             reader.budget(engine.info.n_ctx),
             bos=engine.bos,
             profile=profile_card(self.vault.profile.all()),

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 from edgeperso.assistant.readers import Reader
 from edgeperso.assistant.reply import Plan, Reply
 from edgeperso.engine import Engine, Generation, QuotedAnswer
-from edgeperso.engine.chat import ChatMessage, render_chat
-from edgeperso.errors import ModelUnsupported, QuestionTooLong
+from edgeperso.engine.chat import renderer
+from edgeperso.errors import QuestionTooLong
 from edgeperso.events import Event, emit
 from edgeperso.prompting import (
     AnswerType,
     Layout,
     Prompt,
-    Render,
     answer_type,
     begun_answer,
     choose_form,
@@ -30,7 +29,7 @@ from edgeperso.types import Hit, MemoryFilter, Role
 if TYPE_CHECKING:
     from edgeperso.assistant.assistant import Assistant
 
-__all__ = ["Chat", "renderer"]
+__all__ = ["Chat"]
 
 
 _JUDGED: Final = 6
@@ -51,7 +50,7 @@ class Chat:
         self._budget = reader.budget(engine.info.n_ctx)
         self._layout = Layout(
             engine,
-            choose_form(renderer(engine), begin=reader.quotes),
+            choose_form(renderer(engine.info), begin=reader.quotes),
             self._budget,
             bos=engine.bos,
             profile=profile_card(assistant.vault.profile.all()),
@@ -158,18 +157,3 @@ class Chat:
             **{f"{name}_tokens": count for name, count in trace.tokens.items()},
             total_ms=round(trace.timings_ms["total"], 1),
         )
-
-
-def renderer(engine: Engine) -> Render | None:
-    """The model's chat template as prompting takes it; None for a model without one."""
-    if engine.info.chat_template is None:
-        return None
-
-    def render(messages: list[dict[str, str]]) -> str | None:
-        try:
-            spans = render_chat(engine.info, [ChatMessage(m["role"], m["content"]) for m in messages])  # type: ignore[arg-type]
-        except ModelUnsupported:
-            return None
-        return None if spans is None else "".join(span.text for span in spans)
-
-    return render

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeperso.engine.chat import ChatMessage, ChatSpan, render_chat
+from edgeperso.engine.chat import ChatMessage, ChatSpan, render_chat, renderer
 from edgeperso.engine.engine import DEFAULT_N_CTX, Engine
 from edgeperso.engine.generation import Generation
 from edgeperso.engine.likeness import Likeness
@@ -31,4 +31,5 @@ __all__ = [
     "best_file",
     "optimize",
     "render_chat",
+    "renderer",
 ]

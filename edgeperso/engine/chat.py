@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn, cast
@@ -27,7 +27,7 @@ from jinja2.visitor import NodeTransformer
 from edgeperso.engine.results import ModelInfo
 from edgeperso.errors import ModelUnsupported
 
-__all__ = ["ChatMessage", "ChatSpan", "render_chat"]
+__all__ = ["ChatMessage", "ChatSpan", "render_chat", "renderer"]
 
 _MAX_TEMPLATE_CHARS = 100_000
 _MAX_STEPS = 20_000
@@ -81,6 +81,22 @@ def render_chat(
     contents = {mark: message.content for mark, message in zip(marks, messages, strict=True)}
     parts = re.split(f"({'|'.join(marks)})", rendered) if marks else [rendered]
     return [ChatSpan(contents.get(part, part), part not in contents) for part in parts if part]
+
+
+def renderer(info: ModelInfo) -> Callable[[list[dict[str, str]]], str | None] | None:
+    """The model's chat template as prompting takes it: messages (role, content) → the prompt up to the answer, None
+    where the template refuses them. None for a model without one."""
+    if info.chat_template is None:
+        return None
+
+    def render(messages: list[dict[str, str]]) -> str | None:
+        try:
+            spans = render_chat(info, [ChatMessage(m["role"], m["content"]) for m in messages])  # type: ignore[arg-type]
+        except ModelUnsupported:
+            return None
+        return None if spans is None else "".join(span.text for span in spans)
+
+    return render
 
 
 def _render(source: str, values: dict[str, Any]) -> str:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeperso.assistant import renderer
-from edgeperso.engine import Engine
+from edgeperso.engine import Engine, renderer
 from edgeperso.prompting import choose_form, tokenize_pieces, yes_no_tokens
 from edgeperso.types import Float32
 
@@ -44,7 +43,7 @@ class Judge:
 
     def __init__(self, engine: Engine, task: str) -> None:
         self._engine = engine
-        form = choose_form(renderer(engine), begin=False)
+        form = choose_form(renderer(engine.info), begin=False)
         self._begin = [*engine.bos, *tokenize_pieces(engine, form.opening("", task))]
         self._close = tokenize_pieces(engine, form.close_turn())
         self._yes, self._no = yes_no_tokens(engine)
