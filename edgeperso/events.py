@@ -38,6 +38,9 @@ class Event(StrEnum):
     MODEL_PULLED = "model.pulled"
     ANSWERED = "assistant.answered"
     CANCELLED = "assistant.cancelled"
+    ADAPTER_STORED = "adapter.stored"
+    ADAPTER_WORN = "adapter.worn"
+    ADAPTERS_TAINTED = "adapters.tainted"
 
 
 def emit(event: Event, **fields: int | float | bool) -> None:

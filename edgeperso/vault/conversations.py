@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from edgeperso.errors import NotFound
+from edgeperso.errors import NotFound, UsageError
 from edgeperso.times import now_ms
 from edgeperso.types import Role, Turn
 from edgeperso.vault.database import Database, Row
@@ -77,6 +77,44 @@ class Conversations:
             (Role.ASSISTANT.value,),
         )
         return None if row is None else _turn(row)
+
+    def accept(self, turn_id: int) -> None:
+        """Note that the person is content with an answer: it may train. Accepting it again changes nothing.
+
+        Raises:
+            NotFound: there is no such turn, or it was forgotten.
+            UsageError: it is the person's own.
+        """
+        with self._database.transaction():
+            row = self._database.row("SELECT role, erased FROM turns WHERE id = ?", (turn_id,))
+            if row is None or row[1]:
+                raise NotFound(f"There is no turn {turn_id}, or it was forgotten.")
+            if row[0] != Role.ASSISTANT.value:
+                raise UsageError(f"Turn {turn_id} is not an answer.")
+            self._database.execute(
+                "UPDATE turns SET accepted_ms = coalesce(accepted_ms, ?) WHERE id = ?", (now_ms(), turn_id)
+            )
+
+    def accepted_turns(self) -> list[tuple[Turn, Turn]]:
+        """The accepted answers, in order, each after what the person said before it in the same conversation. An answer
+        that follows nothing of the person's is left out."""
+        with self._database.transaction():
+            answers = self._database.rows(
+                f"SELECT {_COLUMNS} FROM turns WHERE accepted_ms IS NOT NULL ORDER BY id"  # noqa: S608
+            )
+            asked = [
+                self._database.row(
+                    f"SELECT {_COLUMNS} FROM turns WHERE conversation_id = ? AND id < ? AND role = ? "  # noqa: S608
+                    "ORDER BY id DESC LIMIT 1",
+                    (answer[1], answer[0], Role.PERSON.value),
+                )
+                for answer in answers
+            ]
+        return [
+            (_turn(question), _turn(answer))
+            for question, answer in zip(asked, answers, strict=True)
+            if question is not None
+        ]
 
 
 def _turn(row: Row) -> Turn:

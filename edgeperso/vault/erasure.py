@@ -5,6 +5,9 @@ Promises, once `erase` has returned:
 - The memories' rows are gone, with their vectors, facts and every index segment that held them.
 - The assistant's answers that drew from them have lost their text. The person's own questions stay: they are theirs to
   forget with the conversation.
+- The preference pairs that drew from them or from those answers are gone. Every adapter that learnt from any of these,
+  or descends from one that did, is tainted: its weights are overwritten, and it is taken off. So is the state of a
+  training that saw them.
 - Freed pages are overwritten (``secure_delete``) and the write-ahead log is folded in and emptied. If another process
   was reading at that moment, the log is emptied when the last process closes; `Receipt.log_emptied` says so.
 - What a forgotten memory had replaced is replaced by its successor from then on, or current again without one.
@@ -26,7 +29,9 @@ from edgeperso.times import now_ms
 from edgeperso.types import MemoryFilter
 from edgeperso.vault.database import Database
 from edgeperso.vault.derived import close_over, drop_derived, pages, segments_holding
+from edgeperso.vault.lineage import Learnt, drop_sources, taint, tainted_by
 from edgeperso.vault.meta import bump_generation
+from edgeperso.vault.pairs import delete_pairs, pairs_of
 from edgeperso.vault.vault import Vault
 
 __all__ = ["ErasurePlan", "Receipt", "erase", "plan"]
@@ -37,7 +42,8 @@ _QUOTING: Final = """SELECT DISTINCT turns.id FROM turns, json_each(turns.trace,
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """What `erase` would take away: the memories' ids, and how many rows hang on them."""
+    """What `erase` would take away: the memories' ids, and how many rows hang on them; ``adapters`` would be
+    tainted."""
 
     ids: tuple[int, ...]
     sources: tuple[str, ...]
@@ -45,6 +51,8 @@ class ErasurePlan:
     facts: int
     segments: int
     answers: int
+    pairs: int
+    adapters: int
 
     @property
     def memories(self) -> int:
@@ -53,7 +61,8 @@ class ErasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was taken away, when, from which vault; ``generation`` is the vault's after it."""
+    """What was taken away, when, from which vault; ``generation`` is the vault's after it. ``adapter_ids`` are the
+    adapters tainted."""
 
     vault_id: str
     at_ms: int
@@ -63,6 +72,9 @@ class Receipt:
     facts: int
     segments: int
     answers: int
+    pairs: int
+    adapters: int
+    adapter_ids: tuple[int, ...]
     log_emptied: bool
 
 
@@ -95,6 +107,7 @@ def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
     with database.transaction():
         known = {memory.id for memory in vault.memories.get(plan.ids)}
         done = _planned(database, sorted(known), plan.sources)
+        tainted = _taint(database, done.ids)
         _erase_answers(database, done.ids)
         _forget_imports(vault, done)
         drop_derived(database, done.ids)
@@ -103,7 +116,7 @@ def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
             database.execute(f"DELETE FROM memories WHERE id IN {marks}", page)  # noqa: S608
         generation = bump_generation(database)
     emptied = database.checkpoint()
-    emit(Event.FORGOTTEN, memories=done.memories, answers=done.answers, log_emptied=emptied)
+    emit(Event.FORGOTTEN, memories=done.memories, answers=done.answers, adapters=len(tainted), log_emptied=emptied)
     return Receipt(
         vault_id=vault.id,
         at_ms=now_ms(),
@@ -113,19 +126,40 @@ def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
         facts=done.facts,
         segments=done.segments,
         answers=done.answers,
+        pairs=done.pairs,
+        adapters=len(tainted),
+        adapter_ids=tuple(tainted),
         log_emptied=emptied,
     )
 
 
 def _planned(database: Database, ids: Sequence[int], sources: tuple[str, ...]) -> ErasurePlan:
+    learnt = _going(database, ids)
     return ErasurePlan(
         ids=tuple(ids),
         sources=sources,
         vectors=_count(database, "vectors", ids),
         facts=_count(database, "facts", ids),
         segments=len(segments_holding(database, ids)),
-        answers=len(_answers(database, ids)),
+        answers=len(learnt.turns),
+        pairs=len(learnt.pairs),
+        adapters=len(tainted_by(database, learnt)),
     )
+
+
+def _going(database: Database, ids: Sequence[int]) -> Learnt:
+    """All that goes with the memories ``ids`` and may have been learnt from."""
+    answers = _answers(database, ids)
+    return Learnt.of(memories=ids, turns=answers, pairs=pairs_of(database, ids, answers))
+
+
+def _taint(database: Database, ids: Sequence[int]) -> list[int]:
+    """Taint what learnt from the memories ``ids``, while its lineage still stands, and delete the pairs."""
+    going = _going(database, ids)
+    tainted = taint(database, going)
+    delete_pairs(database, going.pairs)
+    drop_sources(database, going)
+    return tainted
 
 
 def _count(database: Database, table: str, ids: Sequence[int]) -> int:
@@ -147,7 +181,10 @@ def _erase_answers(database: Database, ids: Sequence[int]) -> None:
         row = database.row("SELECT trace FROM turns WHERE id = ?", (turn,))
         sources = json.loads(row[0])["sources"] if row else []
         trace = {"forgotten": True, "sources": [source for source in sources if source not in gone]}
-        database.execute("UPDATE turns SET text = '', erased = 1, trace = ? WHERE id = ?", (json.dumps(trace), turn))
+        database.execute(
+            "UPDATE turns SET text = '', erased = 1, accepted_ms = NULL, trace = ? WHERE id = ?",
+            (json.dumps(trace), turn),
+        )
 
 
 def _forget_imports(vault: Vault, plan: ErasurePlan) -> None:

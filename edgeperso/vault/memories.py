@@ -15,6 +15,7 @@ from edgeperso.types import AddReport, Int64, Memory, MemoryFilter, Record
 from edgeperso.vault.database import Database
 from edgeperso.vault.derived import drop_derived
 from edgeperso.vault.language import language_of
+from edgeperso.vault.lineage import Learnt, taint
 from edgeperso.vault.memory_rows import CHUNK_ROWS, COLUMNS, DAY, digest_of, flat_rows, insertion, memory
 from edgeperso.vault.meta import bump_generation
 
@@ -133,7 +134,8 @@ class Memories:
         ]
 
     def edit(self, id_: int, text: str) -> Memory:
-        """Replace a memory's text. What was derived from the old one (vectors, facts, segments) goes with it.
+        """Replace a memory's text. What was derived from the old one (vectors, facts, segments) goes with it, and
+        the adapters that learnt from it are tainted.
 
         Raises:
             NotFound: there is no such memory.
@@ -152,11 +154,12 @@ class Memories:
                     f"Memory {twin[0]} says the same already.", hint=f"Forget memory {id_} instead of editing it."
                 )
             drop_derived(self._database, [id_])
+            tainted = taint(self._database, Learnt.of(memories=[id_]))
             self._database.execute(
                 "UPDATE memories SET text = ?, digest = ?, language = '', revision = ? WHERE id = ?",
                 (text, digest, bump_generation(self._database), id_),
             )
-        emit(Event.MEMORY_EDITED, id=id_)
+        emit(Event.MEMORY_EDITED, id=id_, adapters=len(tainted))
         return self.one(id_)
 
     def name_languages(self, *, batch_size: int = 1000) -> int:

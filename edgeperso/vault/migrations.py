@@ -9,7 +9,7 @@ from edgeperso.errors import VaultTooNew
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 
-__all__ = ["FIRST_SCHEMA", "MIGRATIONS", "migrate"]
+__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "migrate"]
 
 FIRST_SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -95,13 +95,101 @@ FIRST_SCHEMA: Final = (
     ) STRICT, WITHOUT ROWID""",
 )
 
+ADAPTERS_SCHEMA: Final = (
+    """CREATE TABLE adapters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        form TEXT NOT NULL,
+        objective TEXT NOT NULL,
+        granularity TEXT NOT NULL,
+        base_sha256 TEXT NOT NULL,
+        base_name TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        alpha REAL NOT NULL,
+        state TEXT NOT NULL,
+        report TEXT NOT NULL,
+        card TEXT,
+        evidence INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX adapters_name ON adapters (name)",
+    """CREATE TABLE adapter_chunks (
+        adapter_id INTEGER NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (adapter_id, number)
+    ) STRICT""",
+    """CREATE TABLE adapter_sources (
+        adapter_id INTEGER NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        PRIMARY KEY (adapter_id, kind, source_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX adapter_sources_source ON adapter_sources (kind, source_id)",
+    """CREATE TABLE worn_adapters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        granularity TEXT NOT NULL,
+        adapter_id INTEGER NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+        scale REAL NOT NULL,
+        overruled INTEGER NOT NULL,
+        since_ms INTEGER NOT NULL,
+        until_ms INTEGER,
+        place INTEGER
+    ) STRICT""",
+    "CREATE UNIQUE INDEX worn_adapters_now ON worn_adapters (granularity) WHERE until_ms IS NULL",
+    "CREATE INDEX worn_adapters_adapter ON worn_adapters (adapter_id)",
+    """CREATE TABLE checkpoints (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        saved_ms INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE checkpoint_chunks (
+        checkpoint_id INTEGER NOT NULL REFERENCES checkpoints (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (checkpoint_id, number)
+    ) STRICT""",
+    """CREATE TABLE checkpoint_sources (
+        checkpoint_id INTEGER NOT NULL REFERENCES checkpoints (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        PRIMARY KEY (checkpoint_id, kind, source_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX checkpoint_sources_source ON checkpoint_sources (kind, source_id)",
+    """CREATE TABLE pairs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        prompt TEXT NOT NULL,
+        chosen TEXT NOT NULL,
+        rejected TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        scope TEXT NOT NULL,
+        turn_id INTEGER REFERENCES turns (id)
+    ) STRICT""",
+    "CREATE INDEX pairs_turn ON pairs (turn_id) WHERE turn_id IS NOT NULL",
+    """CREATE TABLE pair_memories (
+        pair_id INTEGER NOT NULL REFERENCES pairs (id) ON DELETE CASCADE,
+        memory_id INTEGER NOT NULL REFERENCES memories (id),
+        PRIMARY KEY (pair_id, memory_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX pair_memories_memory ON pair_memories (memory_id)",
+    "ALTER TABLE turns ADD COLUMN accepted_ms INTEGER",
+    "CREATE INDEX turns_accepted ON turns (accepted_ms) WHERE accepted_ms IS NOT NULL",
+)
+
 
 def _first(database: Database) -> None:
     for statement in FIRST_SCHEMA:
         database.execute(statement)
 
 
-MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {"2025-01 first": _first}
+def _adapters(database: Database) -> None:
+    for statement in ADAPTERS_SCHEMA:
+        database.execute(statement)
+
+
+MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {"2025-01 first": _first, "2026-11 adapters": _adapters}
 """By name, in order. A step that was ever released is never changed: add another one."""
 
 

@@ -14,6 +14,8 @@ from typing import Final, Self
 
 from edgeperso.errors import VaultDamaged, VaultExists
 from edgeperso.events import Event, emit
+from edgeperso.vault.adapters import Adapters
+from edgeperso.vault.checkpoints import Checkpoints
 from edgeperso.vault.conversations import Conversations
 from edgeperso.vault.credentials import Credential
 from edgeperso.vault.database import Database
@@ -28,6 +30,7 @@ from edgeperso.vault.keys import Argon2Cost, MasterKey, Purpose
 from edgeperso.vault.memories import Memories
 from edgeperso.vault.meta import Meta, generation
 from edgeperso.vault.migrations import migrate
+from edgeperso.vault.pairs import Pairs
 from edgeperso.vault.profile import Profile
 from edgeperso.vault.segments import Segments
 from edgeperso.vault.vectors import Vectors
@@ -57,6 +60,9 @@ class Vault:
         self.facts = Facts(database)
         self.conversations = Conversations(database)
         self.imports = Imports(database)
+        self.adapters = Adapters(database)
+        self.pairs = Pairs(database)
+        self.checkpoints = Checkpoints(database)
         self.meta = Meta(database)
 
     @classmethod
