@@ -88,10 +88,13 @@ class Weigher:
     def label(self, question: str, labels: Sequence[str], hits: Sequence[Hit], *, cue: str) -> Weighed:
         """The log-probability of each of ``labels`` right after ``cue``, with which the answer begins."""
         words = [self._engine.tokenize(label) for label in labels]
-        begun = self._engine.tokenize(cue)
-        turn = self._open(question, hits, [*begun, *max(words, key=len)])
-        scores = self._engine.score([*turn.tokens, *turn.closing, *begun], words)
+        tokens, turn = self._before_label(question, words, hits, cue)
+        scores = self._engine.score(tokens, words)
         return Weighed(tuple(score.log_likelihood for score in scores), turn.included)
+
+    def before_label(self, question: str, labels: Sequence[str], hits: Sequence[Hit], *, cue: str) -> list[int]:
+        """The tokens after which `label` looks for one of ``labels``: what a model can be trained to go on from."""
+        return self._before_label(question, [self._engine.tokenize(label) for label in labels], hits, cue)[0]
 
     def written(self, words: str, *, max_tokens: int, hits: Sequence[Hit] = ()) -> str:
         """The first line that the model writes to ``words``, greedily."""
@@ -164,6 +167,13 @@ class Weigher:
             return scores, turn
         without, _ = way(question, options, [])
         return [one - other for one, other in zip(scores, without, strict=True)], turn
+
+    def _before_label(
+        self, question: str, words: Sequence[Sequence[int]], hits: Sequence[Hit], cue: str
+    ) -> tuple[list[int], OpenTurn]:
+        begun = self._engine.tokenize(cue)
+        turn = self._open(question, hits, [*begun, *max(words, key=len)])
+        return [*turn.tokens, *turn.closing, *begun], turn
 
     def _open(self, words: str, hits: Sequence[Hit], *following: Sequence[int]) -> OpenTurn:
         return self._layout.open_turn(words, hits, kept_free=max(map(len, following)) + _SPARE, most=self._most)

@@ -100,10 +100,10 @@ def _lines(table: Table) -> Iterator[tuple[str, ...]]:
         yield (row.label, *shown, "" if row.n is None else str(row.n))
 
 
-def _methods(given: list[str] | None, default: tuple[str, ...]) -> list[Method]:
+def _methods(given: list[str] | None, default: tuple[str, ...], *, trains: bool = False) -> list[Method]:
     from edgeperso.evals.methods import Method
 
-    return [Method.parse(name) for name in given or default]
+    return [Method.parse(name, trains=trains) for name in given or default]
 
 
 @verb(app, "lamp", place=False, unlocks=False)
@@ -117,20 +117,25 @@ def lamp(
     model: ModelOption = None,
     method: MethodOption = None,
     most: MostOption = 4,
+    history: Annotated[
+        int | None,
+        typer.Option("--history", min=1, show_default=False, help="Only the latest so many entries of each profile."),
+    ] = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
     out: OutOption = None,
 ) -> None:
-    """Ratings or titles in LaMP's format, without and with the person's own history."""
+    """Ratings or titles in LaMP's format, without and with the person's own history, and with adapters learnt from it
+    or from other people."""
     from edgeperso.errors import UsageError
     from edgeperso.evals.experiments.lamp import run_lamp
 
     if task not in ("rating", "title"):
         raise UsageError("The task must be rating or title.")
     chosen: LampTask = "rating" if task == "rating" else "title"
-    methods = _methods(method, ("none", "hybrid"))
+    methods = _methods(method, ("none", "hybrid"), trains=True)
     with prepared(run, model, out, seed=seed, most=most) as setup:
-        result = run_lamp(setup, chosen, questions, outputs, methods, limit=limit)
+        result = run_lamp(setup, chosen, questions, outputs, methods, limit=limit, history=history)
     show(run, result, out)
 
 

@@ -9,6 +9,8 @@ Ways of choosing: ``none``; ``random`` (drawn by the seed); ``recent`` (the late
 Additions: ``profile`` (a summary of the person from their own history), ``persona`` (what people like them wrote),
 ``reminder`` (the question ends by reminding the model of what the person said, as in Zhao et al., "Do LLMs Recognize
 Your Preferences?", 2025, arXiv:2502.09597).
+Where an evaluation trains (`eval lamp`), also adapters, worn in this order: ``global-lora`` (learnt from other people),
+``persona-lora`` (from a group of other people who are near), ``user-lora`` (from the person's own history).
 """
 
 from __future__ import annotations
@@ -23,13 +25,19 @@ from edgeperso.catalogue import Catalogue
 from edgeperso.engine import Engine
 from edgeperso.errors import UsageError
 from edgeperso.evals.raw import digest
-from edgeperso.types import Embedder, Hit, Memory, MemoryFilter, Query
+from edgeperso.types import Embedder, Granularity, Hit, Memory, MemoryFilter, Query
 from edgeperso.vault import Vault
 
-__all__ = ["ADDITIONS", "CHOICES", "ConditionedAssistant", "Method"]
+__all__ = ["ADDITIONS", "CHOICES", "LEARNT", "ConditionedAssistant", "Method"]
 
 CHOICES: Final = ("none", "random", "recent", "bm25", "dense", "hybrid", "full")
 ADDITIONS: Final = ("profile", "persona", "reminder")
+LEARNT: Final = {
+    "global-lora": Granularity.GLOBAL,
+    "persona-lora": Granularity.PERSONA,
+    "user-lora": Granularity.USER,
+}
+"""Additions that are trained, in the order in which they are worn."""
 REMINDER: Final = "Keep in mind what the person said about themselves."
 _SIGNALS: Final = {"bm25": ("lexical",), "dense": ("dense",)}
 _SEARCHED: Final = 40
@@ -45,18 +53,22 @@ class Method:
     additions: frozenset[str]
 
     @classmethod
-    def parse(cls, name: str) -> Self:
+    def parse(cls, name: str, *, trains: bool = False) -> Self:
         """Read a name such as ``bm25+profile``; an addition alone chooses no memories.
+
+        Args:
+            trains: whether the evaluation can train, so that the additions of `LEARNT` are known too.
 
         Raises:
             UsageError: a part that is none of the known ones, or two ways of choosing.
         """
+        known = (*ADDITIONS, *LEARNT) if trains else ADDITIONS
         parts = [part.strip().lower() for part in name.split("+")]
         choices = [part for part in parts if part in CHOICES]
-        unknown = [part for part in parts if part not in CHOICES and part not in ADDITIONS]
+        unknown = [part for part in parts if part not in CHOICES and part not in known]
         if unknown or len(choices) > 1:
             raise UsageError(
-                "A method is one of " + ", ".join(CHOICES) + "; with + " + ", ".join(ADDITIONS) + " as additions.",
+                "A method is one of " + ", ".join(CHOICES) + "; with + " + ", ".join(known) + " as additions.",
                 hint="For example: --method none --method hybrid+profile.",
             )
         return cls(choices[0] if choices else "none", frozenset(parts) - set(CHOICES))
@@ -64,8 +76,18 @@ class Method:
     @property
     def name(self) -> str:
         """The canonical name; ``none`` stands only where it is alone."""
-        added = [addition for addition in ADDITIONS if addition in self.additions]
+        added = [addition for addition in (*ADDITIONS, *LEARNT) if addition in self.additions]
         return "+".join(added if added and self.choice == "none" else [self.choice, *added])
+
+    @property
+    def learnt(self) -> tuple[Granularity, ...]:
+        """Whom the adapters speak for that it wears, in their order."""
+        return tuple(granularity for addition, granularity in LEARNT.items() if addition in self.additions)
+
+    @property
+    def unlearnt(self) -> Method:
+        """The same without its adapters: what they are compared with."""
+        return replace(self, additions=self.additions.difference(LEARNT))
 
     def asked(self, question: str) -> str:
         """``question`` as the method puts it."""

@@ -3,6 +3,8 @@
 ``profile`` is a summary that the model writes of the person's own latest texts; ``persona`` stands for the nearest
 group: what the people nearest to this one wrote that is most typical of them. Nearness is the cosine of mean
 embeddings, and a person never counts to their own group.
+
+`groups` parts people by the same vectors, for adapters that speak for more than one.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from edgeperso.evals.methods import Method
 from edgeperso.evals.setup import Setup
 from edgeperso.types import Float32
 
-__all__ = ["Cards"]
+__all__ = ["Cards", "groups", "mean_vector"]
 
 _GROUP: Final = 5
 """People in a group."""
+_ROUNDS: Final = 50
 _READ: Final = 6
 """Latest texts that a summary is made from."""
 _EXCERPT: Final = 160
@@ -61,7 +64,7 @@ def _personas(setup: Setup, people: Sequence[tuple[str, list[str]]]) -> dict[str
     known = [(person, texts) for person, texts in people if texts]
     if len(known) < 2:
         return {}
-    means = np.stack([_mean(setup.embedder.embed(texts)) for _, texts in known])
+    means = np.stack([mean_vector(setup.embedder.embed(texts)) for _, texts in known])
     typical = [_typical(setup, texts, mean) for (_, texts), mean in zip(known, means, strict=True)]
     likeness = means @ means.T
     np.fill_diagonal(likeness, -np.inf)
@@ -72,7 +75,8 @@ def _personas(setup: Setup, people: Sequence[tuple[str, list[str]]]) -> dict[str
     return personas
 
 
-def _mean(vectors: Float32) -> Float32:
+def mean_vector(vectors: Float32) -> Float32:
+    """The mean of ``float32[n, dim]``, n 1 or more, at unit length."""
     mean = vectors.mean(axis=0)
     unit: Float32 = mean / max(float(np.linalg.norm(mean)), 1e-9)
     return unit
@@ -80,3 +84,25 @@ def _mean(vectors: Float32) -> Float32:
 
 def _typical(setup: Setup, texts: list[str], mean: Float32) -> str:
     return texts[int(np.argmax(setup.embedder.embed(texts) @ mean))]
+
+
+def groups(vectors: Float32, most: int) -> list[list[int]]:
+    """People, ``float32[n, dim]`` of unit length, in ``most`` groups or fewer; none is empty, each in ascending order.
+
+    Spherical k-means (Dhillon and Modha, "Concept Decompositions for Large Sparse Text Data Using Clustering", 2001),
+    begun with the first person and then whoever is least like those chosen: nothing is drawn by chance.
+    """
+    chosen = [0] if len(vectors) else []
+    while 0 < len(chosen) < min(most, len(vectors)):
+        chosen.append(int(np.argmin((vectors @ vectors[chosen].T).max(axis=1))))
+    centres = vectors[chosen]
+    group = np.full(len(vectors), -1)
+    for _ in range(_ROUNDS):
+        moved = np.argmax(vectors @ centres.T, axis=1) if len(vectors) else group
+        if (moved == group).all():
+            break
+        group = moved
+        held = [mean_vector(vectors[group == number]) for number in range(len(centres)) if (group == number).any()]
+        centres = np.stack(held)
+    parts = [np.flatnonzero(group == number).tolist() for number in range(len(centres))]
+    return [part for part in parts if part]

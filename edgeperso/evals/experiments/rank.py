@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeperso.errors import DataInvalid, UsageError
 from edgeperso.evals.experiments.held_out import RankCase, held_out, read_ratings
-from edgeperso.evals.experiments.lamp import lamp_records
+from edgeperso.evals.experiments.lamp_asking import lamp_records
 from edgeperso.evals.experiments.tables import cell, result
 from edgeperso.evals.methods import Method
 from edgeperso.evals.metrics.checks import Float64

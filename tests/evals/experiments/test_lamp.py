@@ -17,7 +17,9 @@ from edgeperso.embedding import load_embedder
 from edgeperso.engine import Engine
 from edgeperso.errors import DataInvalid, SourceNotFound
 from edgeperso.evals.experiments import lamp
-from edgeperso.evals.experiments.lamp import LampTask, lamp_records, run_lamp
+from edgeperso.evals.experiments.lamp import LampTask, run_lamp
+from edgeperso.evals.experiments.lamp_asking import lamp_records
+from edgeperso.evals.experiments.lamp_tables import median
 from edgeperso.evals.methods import ConditionedAssistant, Method
 from edgeperso.evals.raw import RawOutputs
 from edgeperso.evals.readers import read_lamp
@@ -142,9 +144,9 @@ def test_the_score_is_the_one_from_which_the_others_are_least_far() -> None:
     scores = np.arange(1, 6)
     for one in shares:
         expected = [float((one * np.abs(scores - score)).sum()) for score in scores]
-        assert expected[lamp._median(one.tolist()) - 1] == pytest.approx(min(expected))
-    assert lamp._median([1.0, 0, 0, 0, 0]) == 1
-    assert lamp._median([0, 0, 0, 0, 0.5]) == 5
+        assert expected[median(one.tolist()) - 1] == pytest.approx(min(expected))
+    assert median([1.0, 0, 0, 0, 0]) == 1
+    assert median([0, 0, 0, 0, 0.5]) == 5
 
 
 def test_what_comes_easy_needs_no_model(setup: Setup, ratings: Files, certain) -> None:
@@ -160,7 +162,7 @@ def test_figures_of_titles_are_those_of_the_last_method_and_of_none(
     setup: Setup, titles: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = {"none": "a thing", "hybrid": "good kettle indeed", "recent": "indeed good"}
-    monkeypatch.setattr(lamp, "_title", lambda me, *_: {"title": said[me._method.name], "memories": 0})
+    monkeypatch.setattr(lamp, "title", lambda me, *_: {"title": said[me._method.name], "memories": 0})
     result = run_lamp(setup, "title", *titles, [HYBRID, RECENT])
     assert {"rouge_1", "rouge_l", "rouge_l_none"} <= result.figures.keys()
     assert result.figures["rouge_1"] == pytest.approx(0.8)
