@@ -1,0 +1,114 @@
+"""A base with the weights that are trained on it: reading packed sequences, and the gradient of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgeperso.adaptation.plan import LoraShape, SoftShape
+from edgeperso.adaptation.training.base import Base
+from edgeperso.adaptation.training.decoder import Decoder, Saved
+from edgeperso.adaptation.training.head import Head
+from edgeperso.adaptation.training.packing import Pack
+from edgeperso.adaptation.training.weights import LowRank, Weights
+from edgeperso.engine.adapters.values import Adapter, Lora
+from edgeperso.errors import UsageError
+from edgeperso.types import Float32
+
+__all__ = ["Model", "Reading"]
+
+
+class Reading(NamedTuple):
+    """Packed sequences as they were read: ``rows`` ``float32[m, width]`` are those of the last layer's result that a
+    counted token follows. The rest is for `Model.backward`."""
+
+    rows: Tensor
+    places: Tensor
+    bounds: tuple[int, ...]
+    length: int
+    added: list[dict[str, LowRank]]
+    saved: list[Saved]
+
+
+class Model:
+    """Opens ``path`` for training weights of ``shape`` on it, over ``frozen`` adapters; ``dtype`` as in `Base`.
+
+    Raises:
+        As `Base` and `Weights`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: LoraShape | SoftShape | None,
+        frozen: Sequence[tuple[Lora, float]] = (),
+        *,
+        dtype: torch.dtype,
+    ) -> None:
+        self.base = Base(path, dtype=dtype)
+        try:
+            self.weights = Weights(self.base.sizes, shape, frozen, dtype=dtype)
+            self.head = Head(self.base)
+            self._decoder = Decoder(self.base, self.weights)
+        except BaseException:
+            self.base.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.base.close()
+
+    def first(self, seed: int, start: Adapter | None) -> Float32:
+        """The flat vector that training starts from: ``start``'s, or new weights by ``seed``. A soft prompt starts as
+        tokens of the vocabulary, drawn by chance."""
+        if start is not None:
+            return self.weights.flat(start)
+        if count := self.weights.virtual_tokens:
+            drawn = np.random.default_rng(seed).integers(self.base.sizes.vocabulary, size=count)
+            return np.asarray(self.base.embeddings(drawn).flatten().numpy(), np.float32)
+        return self.weights.first(seed)
+
+    def check(self, pack: Pack) -> None:
+        """See that the tokens are the model's.
+
+        Raises:
+            UsageError: one is out of range.
+        """
+        if pack.tokens.min() < 0 or pack.tokens.max() >= self.base.sizes.vocabulary:
+            raise UsageError("A token is not of this model's vocabulary.")
+
+    def read(self, flat: Float32, pack: Pack, *, learn: bool) -> Reading:
+        """Read ``pack`` with the weights ``flat``; ``learn`` keeps what `backward` needs."""
+        vector = torch.from_numpy(flat)
+        added = self.weights.sites(vector)
+        x, bounds = self._embed(vector, pack)
+        saved: list[Saved] = []
+        last = self._decoder.forward(x, bounds, added, saved if learn else None)
+        places = torch.from_numpy(pack.rows + self.weights.virtual_tokens * (pack.owners + 1))
+        return Reading(last[places], places, bounds, len(x), added, saved)
+
+    def backward(self, gradient: Tensor, reading: Reading) -> Float32:
+        """The flat vector's gradient, from that of the rows, ``float32[m, width]``; ``reading`` is used up."""
+        into = torch.zeros(self.weights.size)
+        whole = torch.zeros(reading.length, gradient.shape[1]).index_copy_(0, reading.places, gradient)
+        whole = self._decoder.backward(whole, reading.bounds, reading.added, reading.saved, into)
+        if (soft := self.weights.soft(into)) is not None:
+            for start in reading.bounds[:-1]:
+                soft += whole[start : start + len(soft)]
+        return np.asarray(into.numpy(), np.float32)
+
+    def _embed(self, vector: Tensor, pack: Pack) -> tuple[Tensor, tuple[int, ...]]:
+        """Embeddings of all tokens, virtual ones before each sequence, and where the sequences start then."""
+        x = self.base.embeddings(pack.tokens)
+        if (soft := self.weights.soft(vector)) is None:
+            return x, pack.bounds
+        parts = [part for start, stop in pairwise(pack.bounds) for part in (soft, x[start:stop])]
+        return torch.cat(parts), tuple(bound + number * len(soft) for number, bound in enumerate(pack.bounds))
