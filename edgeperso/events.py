@@ -35,12 +35,17 @@ class Event(StrEnum):
     EMBEDDED = "embedding.batch"
     SEARCHED = "retrieval.searched"
     MODEL_LOADED = "model.loaded"
+    ADAPTERS_WORN = "model.adapters_worn"
     MODEL_PULLED = "model.pulled"
     ANSWERED = "assistant.answered"
+    TRAINED = "adapter.trained"
     CANCELLED = "assistant.cancelled"
     ADAPTER_STORED = "adapter.stored"
     ADAPTER_WORN = "adapter.worn"
     ADAPTERS_TAINTED = "adapters.tainted"
+    ADAPTERS_DRESSED = "adapters.dressed"
+    ADAPTER_JUDGED = "adapter.judged"
+    PAIRS_DELETED = "pairs.deleted"
 
 
 def emit(event: Event, **fields: int | float | bool) -> None:

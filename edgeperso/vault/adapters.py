@@ -22,7 +22,7 @@ from edgeperso.vault.adapter_rows import (
     values,
 )
 from edgeperso.vault.database import Values
-from edgeperso.vault.lineage import Learnt, add_sources, learnt_from, taint
+from edgeperso.vault.lineage import Learnt, add_sources, drop_checkpoints, drop_sources, learnt_from, taint
 from edgeperso.vault.payloads import payload_of, store_payload
 from edgeperso.vault.worn import Wardrobe, WornRow
 
@@ -105,15 +105,14 @@ class Adapters(Wardrobe):
             NotFound: there is no such adapter.
             AdapterRefused: it is tainted; its weights are gone.
         """
-        with self._database.transaction():
-            stored = self.get(id_)
-            payload = payload_of(self._database, "adapter", id_)
+        payload = payload_of(self._database, "adapter", id_)
+        stored = self.get(id_)
         if not stored.has_payload:
             raise AdapterRefused(
                 f"Adapter {id_} learnt from what was forgotten or changed: its weights are gone.",
                 hint="Train again without it.",
             )
-        if payload is None or hashlib.sha256(payload).hexdigest() != stored.digest:
+        if payload is None or len(payload) != stored.size_bytes:
             raise VaultDamaged(f"Adapter {id_} isn't as it was stored.")
         return payload
 
@@ -148,8 +147,8 @@ class Adapters(Wardrobe):
                 )
 
     def delete(self, id_: int) -> None:
-        """Delete an adapter with its weights and its place in the history of what was worn. Its children keep what
-        they learnt through it: that is theirs from then on.
+        """Delete an adapter with its weights and its place in the history of what was worn. What it learnt
+        from is its children's from then on: they know it through it. A training that it began can't go on.
 
         Raises:
             NotFound: there is no such adapter.
@@ -163,7 +162,8 @@ class Adapters(Wardrobe):
                 "WHERE child.kind = 'adapter' AND child.source_id = ?",
                 (id_,),
             )
-            self._database.execute("DELETE FROM adapter_sources WHERE kind = 'adapter' AND source_id = ?", (id_,))
+            drop_checkpoints(self._database, Learnt.of(adapters=[id_]))
+            drop_sources(self._database, Learnt.of(adapters=[id_]))
             self._database.execute("DELETE FROM adapters WHERE id = ?", (id_,))
         if not self._database.in_transaction:
             self._database.checkpoint()

@@ -53,9 +53,8 @@ class Checkpoints:
 
     def load(self, name: str) -> bytes | None:
         """The state saved under this name, or None."""
-        with self._database.transaction():
-            row = self._database.row("SELECT id FROM checkpoints WHERE name = ?", (name,))
-            return None if row is None else payload_of(self._database, "checkpoint", row[0])
+        row = self._database.row("SELECT id FROM checkpoints WHERE name = ?", (name,))
+        return None if row is None else payload_of(self._database, "checkpoint", row[0])
 
     def drop(self, name: str) -> None:
         """Delete the state saved under this name, if there is one."""

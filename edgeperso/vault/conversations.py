@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from edgeperso.errors import NotFound, UsageError
 from edgeperso.times import now_ms
 from edgeperso.types import Role, Turn
-from edgeperso.vault.database import Database, Row
+from edgeperso.vault.database import Database
 
 __all__ = ["Conversations"]
 
@@ -98,24 +98,14 @@ class Conversations:
     def accepted_turns(self) -> list[tuple[Turn, Turn]]:
         """The accepted answers, in order, each after what the person said before it in the same conversation. An answer
         that follows nothing of the person's is left out."""
-        with self._database.transaction():
-            answers = self._database.rows(
-                f"SELECT {_COLUMNS} FROM turns WHERE accepted_ms IS NOT NULL ORDER BY id"  # noqa: S608
-            )
-            asked = [
-                self._database.row(
-                    f"SELECT {_COLUMNS} FROM turns WHERE conversation_id = ? AND id < ? AND role = ? "  # noqa: S608
-                    "ORDER BY id DESC LIMIT 1",
-                    (answer[1], answer[0], Role.PERSON.value),
-                )
-                for answer in answers
-            ]
-        return [
-            (_turn(question), _turn(answer))
-            for question, answer in zip(asked, answers, strict=True)
-            if question is not None
-        ]
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS}, (SELECT max(asked.id) FROM turns AS asked WHERE asked.id < turns.id "  # noqa: S608
+            "AND asked.conversation_id = turns.conversation_id AND asked.role = ?) "
+            "FROM turns WHERE accepted_ms IS NOT NULL ORDER BY id",
+            (Role.PERSON.value,),
+        )
+        return [(self.turn(asked), _turn(row)) for *row, asked in rows if asked is not None]
 
 
-def _turn(row: Row) -> Turn:
+def _turn(row: Sequence[Any]) -> Turn:
     return Turn(row[0], row[1], Role(row[2]), row[3], row[4], None if row[5] is None else json.loads(row[5]))

@@ -19,7 +19,7 @@ from edgeperso.vault.database import Database
 from edgeperso.vault.derived import pages
 from edgeperso.vault.payloads import drop_payload
 
-__all__ = ["Learner", "Learnt", "add_sources", "drop_sources", "empty", "learnt_from", "taint", "tainted_by"]
+__all__ = ["Learner", "Learnt", "add_sources", "drop_checkpoints", "drop_sources", "learnt_from", "taint", "tainted_by"]
 
 Learner = Literal["adapter", "checkpoint"]
 
@@ -120,15 +120,18 @@ def taint(database: Database, learnt: Learnt) -> list[int]:
     transaction of what changes them. Returns the adapters' ids."""
     adapters = tainted_by(database, learnt)
     for id_ in adapters:
-        empty(database, id_)
-    seen = Learnt.of(learnt.memories, learnt.turns, learnt.pairs, (*learnt.adapters, *adapters))
-    database.executemany(
-        "DELETE FROM checkpoints WHERE id = ?", [(id_,) for id_ in _learners(database, "checkpoint", seen)]
-    )
+        _empty(database, id_)
+    drop_checkpoints(database, Learnt.of(learnt.memories, learnt.turns, learnt.pairs, (*learnt.adapters, *adapters)))
     return adapters
 
 
-def empty(database: Database, adapter_id: int) -> None:
+def drop_checkpoints(database: Database, learnt: Learnt) -> None:
+    """Delete the states of trainings that saw some of ``learnt``."""
+    gone = _learners(database, "checkpoint", learnt)
+    database.executemany("DELETE FROM checkpoints WHERE id = ?", [(id_,) for id_ in gone])
+
+
+def _empty(database: Database, adapter_id: int) -> None:
     """Mark one adapter as tainted, overwrite all that it learnt and take it off."""
     drop_payload(database, "adapter", adapter_id)
     database.execute("UPDATE adapters SET state = 'tainted', card = NULL WHERE id = ?", (adapter_id,))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeperso.errors import DataInvalid, NotFound
+from edgeperso.events import Event, emit
 from edgeperso.vault.database import Database
 from edgeperso.vault.derived import pages
 from edgeperso.vault.lineage import Learnt, drop_sources, taint
@@ -69,13 +70,10 @@ class Pairs:
 
     def all(self) -> list[PreferencePair]:
         """Every pair, in the order in which they were stored."""
-        with self._database.transaction():
-            drawn: dict[int, list[int]] = {}
-            for pair, memory in self._database.rows("SELECT pair_id, memory_id FROM pair_memories ORDER BY 1, 2"):
-                drawn.setdefault(pair, []).append(memory)
-            rows = self._database.rows(
-                "SELECT id, prompt, chosen, rejected, at_ms, scope, turn_id FROM pairs ORDER BY id"
-            )
+        drawn: dict[int, list[int]] = {}
+        for pair, memory in self._database.rows("SELECT pair_id, memory_id FROM pair_memories ORDER BY 1, 2"):
+            drawn.setdefault(pair, []).append(memory)
+        rows = self._database.rows("SELECT id, prompt, chosen, rejected, at_ms, scope, turn_id FROM pairs ORDER BY id")
         return [
             PreferencePair(id_, prompt, chosen, rejected, at_ms, scope, turn_id, tuple(drawn.get(id_, ())))
             for id_, prompt, chosen, rejected, at_ms, scope, turn_id in rows
@@ -97,6 +95,7 @@ class Pairs:
             delete_pairs(self._database, gone.pairs)
         if not self._database.in_transaction:
             self._database.checkpoint()
+        emit(Event.PAIRS_DELETED, pairs=len(gone.pairs), adapters=len(tainted))
         return tainted
 
     def _require(self, turn_id: int | None, memories: tuple[int, ...]) -> None:
