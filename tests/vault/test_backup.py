@@ -14,8 +14,8 @@ from edgeperso.errors import (
     VaultTooNew,
     WrongKey,
 )
-from edgeperso.types import Role
-from edgeperso.vault import KeyFile, RecoveryKey, Vault, backup, migrations
+from edgeperso.types import Granularity, Role
+from edgeperso.vault import KeyFile, RecoveryKey, Vault, backup, erasure, migrations
 from edgeperso.vault.rotation import rotate
 
 TRAILER = 16 + 32 + 32 + 16
@@ -43,6 +43,26 @@ def test_round_trip(made: Path, vault: Vault, key: KeyFile, tmp_path: Path) -> N
         assert min(restored.memories.add([_other()]).ids) > 60
     assert [path.name for path in made.parent.iterdir()] == [made.name]
     assert made.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_learnt_comes_along(vault: Vault, key: KeyFile, tmp_path: Path, note, lora) -> None:
+    ids = vault.memories.add([note("a"), note("b")]).ids
+    pair = vault.pairs.add("p", "better", "worse", at_ms=1, scope="personal", memories=ids[:1])
+    payload = bytes(range(256)) * 10_000
+    stored = vault.adapters.add(lora(report={"gain": 0.25}), payload, memories=ids, pairs=[pair.id])
+    vault.adapters.wear(Granularity.USER, stored.id, scale=0.5)
+    vault.checkpoints.save("t", payload, ids)
+    backup.write(vault, tmp_path / "b")
+    backup.restore(tmp_path / "b", tmp_path / "new", key)
+    with Vault.open(tmp_path / "new", key) as restored:
+        assert restored.adapters.all() == [stored]
+        assert restored.adapters.payload(stored.id) == payload
+        assert restored.adapters.sources(stored.id) == vault.adapters.sources(stored.id)
+        assert restored.adapters.history(Granularity.USER) == vault.adapters.history(Granularity.USER)
+        assert restored.pairs.all() == [pair]
+        assert restored.checkpoints.load("t") == payload
+        receipt = erasure.erase(restored, erasure.plan(restored, ids=ids[:1]))
+        assert receipt.adapter_ids == (stored.id,)
 
 
 def _other():

@@ -15,22 +15,6 @@ from edgeperso.vault.vault import DATABASE_NAME
 CANARY = "xylophone-canary-7319"
 
 
-def decrypted_pages(home: Path, key: bytes) -> bytes:
-    """Every page of the database file as it lies in clear behind the encryption, freed ones too."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    page_bytes, reserve = 8192, 48
-    raw = (home / DATABASE_NAME).read_bytes()
-    out = []
-    for start in range(0, len(raw), page_bytes):
-        page = raw[start : start + page_bytes]
-        body = page[16:-reserve] if start == 0 else page[:-reserve]
-        iv = page[-reserve : -reserve + 16]
-        decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-        out.append(decryptor.update(body))
-    return b"".join(out)
-
-
 @pytest.fixture
 def filled(vault: Vault, note) -> Vault:
     texts = [f"{CANARY} note number {i} " + "filler words " * 30 for i in range(400)]
@@ -60,7 +44,7 @@ def test_a_plan_touches_nothing_and_counts_right(filled: Vault) -> None:
     assert erasure.plan(filled, ids=[1, 2, 999], where=MemoryFilter(sources=("keep.md",))).ids == (1, 2, 401)
 
 
-def test_what_is_forgotten_leaves_no_byte(filled: Vault, home: Path) -> None:
+def test_what_is_forgotten_leaves_no_byte(filled: Vault, home: Path, decrypted_pages) -> None:
     key = filled.master.derive("database")
     filled.database.checkpoint()
     assert CANARY.encode() in decrypted_pages(home, key)
@@ -78,7 +62,7 @@ def test_what_is_forgotten_leaves_no_byte(filled: Vault, home: Path) -> None:
     filled.check()
 
 
-def test_the_dump_helper_agrees_with_sqlcipher(filled: Vault, home: Path) -> None:
+def test_the_dump_helper_agrees_with_sqlcipher(filled: Vault, home: Path, decrypted_pages) -> None:
     filled.database.checkpoint()
     pages = decrypted_pages(home, filled.master.derive("database"))
     assert pages.count(b"keep me") == 1

@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 
 from edgeperso.errors import VaultTooNew
-from edgeperso.types import Kind, Record
-from edgeperso.vault import KeyFile, Vault, migrations
+from edgeperso.types import Kind, Record, Role
+from edgeperso.vault import KeyFile, Vault, backup, erasure, migrations
 from edgeperso.vault.database import Database
 from edgeperso.vault.migrations import MIGRATIONS, migrate
 
 KEY = bytes(range(32))
-FIRST_SCHEMA = Path(__file__).parent / "schema_2025_01.sql"
+HERE = Path(__file__).parent
+FIRST_SCHEMA = HERE / "schema_2025_01.sql"
 """The schema as the first version left it. It never changes: every later version must be able to open it."""
+ADAPTERS_SCHEMA = HERE / "schema_2026_11.sql"
+"""The same once adapters came."""
 
 
 @pytest.fixture
@@ -31,11 +34,11 @@ def schema(database: Database) -> str:
     return "".join(f"{sql};\n" for (sql,) in rows)
 
 
-def test_the_first_step_makes_the_frozen_schema(database: Database, monkeypatch) -> None:
-    name = next(iter(MIGRATIONS))
-    monkeypatch.setattr(migrations, "MIGRATIONS", {name: MIGRATIONS[name]})
+@pytest.mark.parametrize(("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA)])
+def test_the_released_steps_make_the_frozen_schemas(database: Database, monkeypatch, steps: int, frozen: Path) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:steps]))
     migrate(database)
-    assert schema(database) == FIRST_SCHEMA.read_text()
+    assert schema(database) == frozen.read_text()
 
 
 def test_a_vault_of_the_first_version_opens(database: Database) -> None:
@@ -47,6 +50,38 @@ def test_a_vault_of_the_first_version_opens(database: Database) -> None:
     from edgeperso.vault.memories import Memories
 
     assert Memories(database).add([Record("x", Kind.NOTE, "a")]).ids == (1,)
+
+
+@pytest.fixture
+def old(home: Path, key: KeyFile, note, tmp_path: Path, monkeypatch) -> Path:
+    """A home as the first version left it, with a memory and an answer; its backup is returned."""
+    monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:1]))
+    with Vault.create(home, key)[0] as vault:
+        vault.memories.add([note("from before")])
+        talk = vault.conversations.start()
+        vault.conversations.add_turn(talk, Role.PERSON, "When?")
+        vault.conversations.add_turn(talk, Role.ASSISTANT, "Now.", {"sources": [1]})
+        assert "adapters" not in vault.database.counts()
+        backup.write(vault, tmp_path / "old.backup")
+    monkeypatch.undo()
+    return tmp_path / "old.backup"
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_an_old_vault_learns_and_forgets(old: Path, home: Path, key: KeyFile, tmp_path: Path, lora, restored) -> None:
+    if restored:
+        home = tmp_path / "restored"
+        backup.restore(old, home, key)
+    with Vault.open(home, key) as vault:
+        assert [memory.text for memory in vault.memories.scan()] == ["from before"]
+        assert vault.conversations.accepted_turns() == []
+        vault.conversations.accept(2)
+        pair = vault.pairs.add("When?", "Later.", "Now.", at_ms=0, scope="personal", turn_id=2).id
+        vault.adapters.add(lora(), b"x", memories=[1], turns=[2], pairs=[pair])
+        vault.check()
+        receipt = erasure.erase(vault, erasure.plan(vault, ids=[1]))
+        assert (receipt.answers, receipt.pairs, receipt.adapter_ids) == (1, 1, (1,))
+        vault.check()
 
 
 def test_each_step_runs_once(database: Database) -> None:

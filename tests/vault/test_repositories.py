@@ -130,6 +130,24 @@ class TestConversations:
         with pytest.raises(NotFound):
             talks.turn(99)
 
+    def test_accepted_answers_with_what_was_asked(self, vault) -> None:
+        talks = vault.conversations
+        first, second = talks.start(), talks.start()
+        greeting = talks.add_turn(first, Role.ASSISTANT, "Hello.")
+        asked = talks.add_turn(first, Role.PERSON, "When?")
+        elsewhere = talks.add_turn(second, Role.PERSON, "And?")
+        said = talks.add_turn(first, Role.ASSISTANT, "Now.")
+        so = talks.add_turn(second, Role.ASSISTANT, "So.")
+        talks.add_turn(first, Role.PERSON, "Thanks.")
+        assert talks.accepted_turns() == []
+        for turn in (so, said, greeting, said):
+            talks.accept(turn.id)
+        assert talks.accepted_turns() == [(asked, said), (elsewhere, so)]
+        with pytest.raises(UsageError):
+            talks.accept(asked.id)
+        with pytest.raises(NotFound):
+            talks.accept(99)
+
 
 class TestSmallTables:
     def test_profile(self, vault) -> None:
