@@ -10,6 +10,7 @@ import pytest
 
 from edgeperso.adaptation.bridge.peft import export_peft, import_peft
 from edgeperso.engine import Engine
+from edgeperso.engine.adapters.values import Lora
 from edgeperso.types import Float32
 
 torch = pytest.importorskip("torch")
@@ -53,13 +54,21 @@ def test_peft_says_with_an_exported_adapter_what_llama_cpp_says(family: Any, tmp
     assert cosine(last_in_llama_cpp(family.path), theirs) < 0.99
 
 
-def test_peft_says_what_our_decoder_says(family: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("uneven", [False, True])
+def test_peft_says_what_our_decoder_says(family: Any, tmp_path: Path, uneven: bool) -> None:
     from edgeperso.adaptation.training import logits
 
     lora = family.lora()
+    if uneven:  # not the same ranks, nor the same matrices in each layer
+        pairs = {**family.lora(rank=2, names=("attn_q", "ffn_up")).pairs}
+        pairs["blk.1.attn_q"] = lora.pairs["blk.1.attn_q"]
+        del pairs["blk.0.ffn_up"]
+        lora = Lora(lora.base_sha256, lora.architecture, 2.5, pairs)
     export_peft(lora, family.path, tmp_path / "peft")
     model = peft.PeftModel.from_pretrained(family.transformer(), str(tmp_path / "peft"))
     np.testing.assert_allclose(logits(family.path, lora, TOKENS), logits_of(model), atol=1e-4)
+    adapted = {name.partition(".lora_A")[0] for name, _ in model.named_parameters() if ".lora_A" in name}
+    assert len(adapted) == len(lora.pairs)
 
 
 @pytest.mark.parametrize(
