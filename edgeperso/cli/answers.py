@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeperso.cli import failure
-from edgeperso.cli.describe import memory_place, one_line, show_trace_lines, source_dict
+from edgeperso.cli.describe import adapter_outcome, memory_place, one_line, show_trace_lines, source_dict
 from edgeperso.cli.frame import Run, verb
 from edgeperso.cli.memories import show_plan
 from edgeperso.cli.options import ModelOption
@@ -181,5 +181,11 @@ def show_trace(run: Run, me: Assistant, trace: Trace) -> None:
         run.out.rows((name.replace("_", " "), format(value, unit)) for name, value in values.items())
     run.out.heading("Model")
     run.out.rows((name, str(value)) for name, value in trace.model.items())
+    if trace.adapters:
+        run.out.heading("Adapters")
+        run.out.rows(
+            (f"[{one.id}]", one.granularity.value, f"at {one.scale:.2f}", adapter_outcome(one.outcome))
+            for one in trace.adapters
+        )
     ended = f"ended by {trace.stopped}" + (", after earlier turns were left out" if trace.restarted else "")
     run.out.answer(ended)

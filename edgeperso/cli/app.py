@@ -11,6 +11,7 @@ import typer
 
 import edgeperso
 from edgeperso.cli import (
+    adapters,
     answers,
     audits,
     conversations,
@@ -20,9 +21,13 @@ from edgeperso.cli import (
     failure,
     judges,
     keys,
+    learned,
     memories,
     models,
+    personas,
+    preferring,
     rankings,
+    training,
     vaults,
 )
 from edgeperso.cli.frame import PlainGroup
@@ -56,12 +61,15 @@ def _root(
     pass
 
 
-for verbs in (vaults.app, memories.app, answers.app, doctor.app):
+for verbs in (vaults.app, memories.app, answers.app, preferring.app, training.app, doctor.app):
     app.add_typer(verbs)
 app.add_typer(memories.profile, name="profile")
+app.add_typer(preferring.pairs, name="pair")
+adapters.app.add_typer(personas.app)
+app.add_typer(adapters.app, name="adapter")
 app.add_typer(keys.app, name="key")
 app.add_typer(models.app, name="model")
-for measures in (conversations.app, experiments.app, rankings.app, judges.app, audits.app):
+for measures in (conversations.app, experiments.app, rankings.app, judges.app, learned.app, audits.app):
     evaluations.app.add_typer(measures)
 app.add_typer(evaluations.app, name="eval")
 

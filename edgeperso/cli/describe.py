@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgeperso.times import day_of
 from edgeperso.types import Hit, Memory
@@ -12,8 +12,14 @@ from edgeperso.types import Hit, Memory
 if TYPE_CHECKING:
     from edgeperso.assistant import Trace
 
-__all__ = ["hit_dict", "memory_dict", "memory_place", "one_line", "show_trace_lines", "source_dict"]
+__all__ = ["adapter_outcome", "hit_dict", "memory_dict", "memory_place", "one_line", "show_trace_lines", "source_dict"]
 
+_OUTCOMES: Final = {
+    "worn": "worn",
+    "other_base": "not worn: made for another model",
+    "second_soft_prompt": "not worn: there is a soft prompt already",
+    "invalid": "not worn: it can't be used",
+}
 _LINE = 100
 
 
@@ -42,6 +48,11 @@ def memory_place(memory: Memory) -> str:
     """``[12] notes/2024-03.md, 3 March 2024``"""
     closed = ", superseded" if memory.closed_ms is not None else ""
     return f"[{memory.id}] {memory.source}, {day_of(memory.when_ms)}{closed}"
+
+
+def adapter_outcome(outcome: str) -> str:
+    """What became of an adapter in an answer (`AdapterTrace.outcome`), for people."""
+    return _OUTCOMES.get(outcome, outcome)
 
 
 def one_line(text: str, length: int = _LINE) -> str:

@@ -10,14 +10,19 @@ import typer
 
 from edgeperso.cli.describe import hit_dict, memory_dict, memory_place, one_line
 from edgeperso.cli.frame import Run, family, verb
+from edgeperso.cli.training import show_training, stoppable, training_dict
 from edgeperso.cli.typed import WordsArgument, confirm, text_from
 from edgeperso.errors import NotFound, UsageError
 from edgeperso.types import Kind, MemoryFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeperso.assistant import Assistant
+    from edgeperso.assistant.learning import TrainingReport
     from edgeperso.vault.erasure import ErasurePlan
 
-__all__ = ["app", "profile", "show_plan"]
+__all__ = ["app", "profile", "show_plan", "show_tainted"]
 
 app = typer.Typer()
 profile = family("What is true of the person in general: name, pronouns, language…")
@@ -103,8 +108,11 @@ def forget(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="Train the adapters that were worn and learnt from it anew, without it.")
+    ] = False,
 ) -> None:
-    """Delete memories for good, with all that was made from them, and the answers that quoted them."""
+    """Delete memories for good, with all that was made from them: answers that quoted them, adapters that learnt."""
     if not ids and run.where is None:
         raise UsageError("Say what to forget.", hint="Give numbers of memories, or --source, --kind, --scope, --after.")
     with run.assistant() as me:
@@ -119,14 +127,33 @@ def forget(
             run.out.note("Nothing was changed.")
             return
         receipt = me.forget(plan)
-    run.out.result({"plan": asdict(plan), "receipt": asdict(receipt)})
-    run.out.answer(f"Forgotten: {receipt.memories:,} memories. Backups written before still hold them.")
+        run.out.answer(f"Forgotten: {receipt.memories:,} memories. Backups written before still hold them.")
+        show_tainted(run, me, receipt.adapter_ids, hint=not relearn)
+        reports: list[TrainingReport] = []
+        try:
+            if relearn and receipt.adapter_ids:
+                with run.progress as progress, stoppable() as stop:
+                    reports = me.relearn(receipt, progress=progress, stop=stop)
+        finally:  # whatever becomes of the training: what was forgotten is
+            learnt = [training_dict(report) for report in reports]
+            run.out.result({"plan": asdict(plan), "receipt": asdict(receipt), "relearnt": learnt})
+    for report in reports:
+        show_training(run, report)
 
 
 def show_plan(run: Run, plan: ErasurePlan) -> None:
     """What would go, on stderr: it is a question, not the answer."""
     counts = {"memories": plan.memories, **{name: value for name, value in asdict(plan).items() if type(value) is int}}
     run.out.note(", ".join(f"{count:,} {name}" for name, count in counts.items()) + " would go", "yellow")
+
+
+def show_tainted(run: Run, me: Assistant, adapter_ids: Sequence[int], *, hint: bool) -> None:
+    """Which adapters had learnt from what is forgotten."""
+    if adapter_ids:
+        names = ", ".join(f"adapter {id_} ({me.vault.adapters.get(id_).name})" for id_ in adapter_ids)
+        run.out.note(f"Taken off and erased, as they had learnt from it: {names}.", "yellow")
+        if hint:
+            run.out.note("`edgeperso adapter relearn ID` trains one anew on what is left.")
 
 
 @verb(app, "export")

@@ -10,9 +10,11 @@ import typer
 from edgeperso.cli.output import Output
 from edgeperso.errors import DataInvalid, UsageError
 
-__all__ = ["WordsArgument", "confirm", "text_from"]
+__all__ = ["YES", "WordsArgument", "confirm", "text_from"]
 
 _MAX_BYTES: Final = 4_000_000
+YES: Final = "Give --yes."
+"""What helps where nobody can be asked and there is no plan to look at."""
 
 WordsArgument = Annotated[
     list[str] | None,
@@ -47,7 +49,9 @@ def text_from(words: list[str] | None, asking: str) -> str:
         ) from None
 
 
-def confirm(out: Output, question: str, *, yes: bool) -> bool:
+def confirm(
+    out: Output, question: str, *, yes: bool, hint: str = "Look at the plan with --dry-run, then give --yes."
+) -> bool:
     """Whether the person agrees: ``--yes``, or an answer on the terminal.
 
     Raises:
@@ -56,7 +60,7 @@ def confirm(out: Output, question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if out.json or not sys.stdin.isatty():
-        raise UsageError("This needs to be confirmed.", hint="Look at the plan with --dry-run, then give --yes.")
+        raise UsageError("This needs to be confirmed.", hint=hint)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
