@@ -91,7 +91,7 @@ def plan(vault: Vault, *, ids: Iterable[int] = (), where: MemoryFilter | None = 
         if where is not None:
             known.update(vault.memories.ids(where).tolist())
         sources = () if where is None else where.sources
-        return _planned(vault.database, sorted(known), sources)
+        return _planned(vault.database, _going(vault.database, known), sources)
 
 
 def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
@@ -106,9 +106,12 @@ def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
         raise UsageError("Forgetting can't be part of a larger transaction.")
     with database.transaction():
         known = {memory.id for memory in vault.memories.get(plan.ids)}
-        done = _planned(database, sorted(known), plan.sources)
-        tainted = _taint(database, done.ids)
-        _erase_answers(database, done.ids)
+        going = _going(database, known)
+        done = _planned(database, going, plan.sources)
+        tainted = taint(database, going)
+        delete_pairs(database, going.pairs)
+        drop_sources(database, going)
+        _erase_answers(database, going)
         _forget_imports(vault, done)
         drop_derived(database, done.ids)
         close_over(database, "memories", "superseded_by", "closed_ms", done.ids)
@@ -133,33 +136,24 @@ def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
     )
 
 
-def _planned(database: Database, ids: Sequence[int], sources: tuple[str, ...]) -> ErasurePlan:
-    learnt = _going(database, ids)
+def _going(database: Database, memories: Iterable[int]) -> Learnt:
+    """These memories, and the answers and pairs that go with them."""
+    going = Learnt.of(memories)
+    answers = {turn for marks, page in pages(going.memories) for (turn,) in database.rows(f"{_QUOTING}{marks}", page)}
+    return Learnt.of(going.memories, answers, pairs_of(database, going.memories, answers))
+
+
+def _planned(database: Database, going: Learnt, sources: tuple[str, ...]) -> ErasurePlan:
     return ErasurePlan(
-        ids=tuple(ids),
+        ids=going.memories,
         sources=sources,
-        vectors=_count(database, "vectors", ids),
-        facts=_count(database, "facts", ids),
-        segments=len(segments_holding(database, ids)),
-        answers=len(learnt.turns),
-        pairs=len(learnt.pairs),
-        adapters=len(tainted_by(database, learnt)),
+        vectors=_count(database, "vectors", going.memories),
+        facts=_count(database, "facts", going.memories),
+        segments=len(segments_holding(database, going.memories)),
+        answers=len(going.turns),
+        pairs=len(going.pairs),
+        adapters=len(tainted_by(database, going)),
     )
-
-
-def _going(database: Database, ids: Sequence[int]) -> Learnt:
-    """All that goes with the memories ``ids`` and may have been learnt from."""
-    answers = _answers(database, ids)
-    return Learnt.of(memories=ids, turns=answers, pairs=pairs_of(database, ids, answers))
-
-
-def _taint(database: Database, ids: Sequence[int]) -> list[int]:
-    """Taint what learnt from the memories ``ids``, while its lineage still stands, and delete the pairs."""
-    going = _going(database, ids)
-    tainted = taint(database, going)
-    delete_pairs(database, going.pairs)
-    drop_sources(database, going)
-    return tainted
 
 
 def _count(database: Database, table: str, ids: Sequence[int]) -> int:
@@ -170,14 +164,10 @@ def _count(database: Database, table: str, ids: Sequence[int]) -> int:
     )
 
 
-def _answers(database: Database, ids: Sequence[int]) -> set[int]:
-    return {int(turn) for marks, page in pages(ids) for (turn,) in database.rows(f"{_QUOTING}{marks}", page)}
-
-
-def _erase_answers(database: Database, ids: Sequence[int]) -> None:
-    """Empty the text of the answers that drew from ``ids``, and of their traces all but the sources that are left."""
-    gone = set(ids)
-    for turn in _answers(database, ids):
+def _erase_answers(database: Database, going: Learnt) -> None:
+    """Empty the text of the answers, and of their traces all but the sources that are left."""
+    gone = set(going.memories)
+    for turn in going.turns:
         row = database.row("SELECT trace FROM turns WHERE id = ?", (turn,))
         sources = json.loads(row[0])["sources"] if row else []
         trace = {"forgotten": True, "sources": [source for source in sources if source not in gone]}
