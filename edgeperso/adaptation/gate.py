@@ -57,7 +57,8 @@ class GateReport:
 
     ``gain_low`` and ``gain_high`` bound the mean of before − after over the ``held_out`` examples,
     ``general_low`` and ``general_high`` that of after − before over the general set, each with 95 %. ``reasons`` are
-    stable words: `PERSONAL_NOT_BETTER`, `GENERAL_WORSE`; none where it ``passed``.
+    stable words: `PERSONAL_NOT_BETTER`, `GENERAL_WORSE`; none where it ``passed``. Without anything held out the
+    personal figures are NaN and decide nothing.
     """
 
     personal_before: float
@@ -83,7 +84,7 @@ def judge(
     engine: Engine,
     stack_below: Sequence[Worn],
     adapter: Adapter,
-    lesson: Lesson,
+    lesson: Lesson | None,
     *,
     seed: int = 0,
     scale: float = 1.0,
@@ -92,6 +93,8 @@ def judge(
     """Measure ``adapter`` at ``scale`` over ``stack_below``; the engine wears afterwards what it wore before.
 
     Args:
+        lesson: its held-out examples judge, two or more; None: only the general set does (an adapter from elsewhere,
+            which may be for something that the person's texts don't show).
         seed: of the bootstrap.
         instead_of: what the adapter was started from and takes the place of: the personal gain is over that one, the
             general loss is still held against ``stack_below`` alone, so that many small steps can't add up.
@@ -104,28 +107,43 @@ def judge(
         general_before = mean_nats(engine, general)
         if instead_of is not None:
             engine.wear([*below, instead_of])
-        before = personal_losses(engine, lesson)
+        before = _personal(engine, lesson)
         engine.wear([*below, Worn(adapter_key(adapter), adapter, scale)])
-        after = personal_losses(engine, lesson)
+        after = _personal(engine, lesson)
         general_after = mean_nats(engine, general)
     finally:
         engine.wear(wore)
-    return _report(before, after, general_before, general_after, seed=seed, pairs=isinstance(lesson.held_out[0], Pair))
+    pairs = lesson is not None and isinstance(lesson.held_out[0], Pair)
+    return _report(before, after, general_before, general_after, seed=seed, pairs=pairs)
+
+
+def _personal(engine: Engine, lesson: Lesson | None) -> Float32 | None:
+    return None if lesson is None else personal_losses(engine, lesson)
 
 
 def _report(
-    before: Float32, after: Float32, general_before: Float32, general_after: Float32, *, seed: int, pairs: bool
+    before: Float32 | None,
+    after: Float32 | None,
+    general_before: Float32,
+    general_after: Float32,
+    *,
+    seed: int,
+    pairs: bool,
 ) -> GateReport:
-    gain_low, gain_high = paired_gain(before, after, seed=seed)
-    worse_low, worse_high = paired_gain(general_after, general_before, seed=seed)
     reasons = []
-    if not gain_low > 0:
-        reasons.append(PERSONAL_NOT_BETTER)
+    if before is None or after is None:
+        before = after = np.zeros(0, dtype=np.float32)
+        gain_low = gain_high = math.nan
+    else:
+        gain_low, gain_high = paired_gain(before, after, seed=seed)
+        if not gain_low > 0:
+            reasons.append(PERSONAL_NOT_BETTER)
+    worse_low, worse_high = paired_gain(general_after, general_before, seed=seed)
     if not worse_high <= GENERAL_BOUND:
         reasons.append(GENERAL_WORSE)
     return GateReport(
-        personal_before=float(before.mean()),
-        personal_after=float(after.mean()),
+        personal_before=float(before.mean()) if len(before) else math.nan,
+        personal_after=float(after.mean()) if len(after) else math.nan,
         gain_low=gain_low,
         gain_high=gain_high,
         general_before=float(general_before.mean()),

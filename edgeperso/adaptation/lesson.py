@@ -91,7 +91,8 @@ def _parted(gathered: Gathered[Item], what: str) -> tuple[list[Item], list[Item]
     skipped = Counter(gathered.skipped)
     if repeated := len(gathered.items) - len(items):
         skipped["repeated"] = repeated
-    return *hold_out(items), dict(skipped)
+    train, held_out = hold_out(items)
+    return train, held_out, dict(skipped)
 
 
 def _lesson(

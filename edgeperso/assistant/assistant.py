@@ -13,14 +13,19 @@ from weakref import WeakSet
 
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.export import ExportReport, export_jsonl
+from edgeperso.assistant.people import adopt
 from edgeperso.assistant.readers import Reader, reader_for
 from edgeperso.assistant.reply import Reply
+from edgeperso.assistant.shelf import Shelf
+from edgeperso.assistant.teaching import EVERYTHING, Taught
 from edgeperso.assistant.trace import Trace
+from edgeperso.assistant.wearing import Outfit
 from edgeperso.assistant.weighing import Weighed, Weigher
 from edgeperso.catalogue import Catalogue
 from edgeperso.embedding import embed_missing, load_embedder
 from edgeperso.engine import Engine, renderer
 from edgeperso.engine.optimize import best_file
+from edgeperso.engine.origin import base_sha256
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
 from edgeperso.knowledge import Preferences, derive_facts, facts_asked_for
@@ -30,8 +35,10 @@ from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
 from edgeperso.types import Asking, Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record, Trust
 from edgeperso.vault import Vault
+from edgeperso.vault.adapters import StoredAdapter
 from edgeperso.vault.credentials import Credential
-from edgeperso.vault.erasure import ErasurePlan, Receipt, erase, plan
+from edgeperso.vault.erasure import ErasurePlan, Receipt, erase
+from edgeperso.vault.erasure import plan as plan_erasure
 
 __all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "Assistant", "open_assistant"]
 
@@ -44,10 +51,9 @@ _REMEMBERED = "remembered"
 _ADVISING = "You know a person well and advise them."
 _ADVISED_BY = 3
 """Memories that a recommendation rests on: short, so that a small model keeps sight of the one that decides."""
-EVERYTHING = MemoryFilter()
 
 
-class Assistant:
+class Assistant(Taught):
     """What a person does with their vault. Models are loaded when first needed.
 
     Use it as a context manager, or `close` it: the key and the models leave memory then.
@@ -72,6 +78,8 @@ class Assistant:
         self._engine = engine
         self._own_engine = engine is None
         self._replies: WeakSet[Reply] = WeakSet()
+        self._outfit = Outfit(vault)
+        self.adapters = Shelf(self, self._outfit)
 
     # Taking in
 
@@ -159,6 +167,7 @@ class Assistant:
         return self.chat(where=where).ask(question, max_tokens=max_tokens)
 
     def chat(self, *, where: MemoryFilter = EVERYTHING) -> Chat:
+        self.dress()
         return Chat(self, self.engine, self.reader, where)
 
     def recommend(
@@ -183,6 +192,7 @@ class Assistant:
 
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:
         """What judges given texts under ``task``, the model's instruction; reads ``most`` memories at once."""
+        self.dress()
         engine = self.engine
         reader = self.reader
         layout = Layout(
@@ -224,18 +234,29 @@ class Assistant:
 
     def plan_forget(self, *, ids: tuple[int, ...] = (), where: MemoryFilter | None = None) -> ErasurePlan:
         """What `forget` would delete; touches nothing."""
-        return plan(self.vault, ids=ids, where=where)
+        return plan_erasure(self.vault, ids=ids, where=where)
 
     def forget(self, what: ErasurePlan) -> Receipt:
-        """Delete it for good: text, vectors, index, facts, and the answers that drew on it."""
+        """Delete it for good: text, vectors, index, facts, the answers that drew on it, and what adapters learnt with
+        it: those are taken off at once (`Receipt.adapter_ids`). `relearn` trains them again without it."""
         receipt = erase(self.vault, what)
         derive_facts(self.vault)
+        if self._engine is not None:
+            self.dress()
         return receipt
 
     def export(self, path: str | Path) -> ExportReport:
         """Write all memories, the profile and the conversations as readable JSONL to a new file: the person's own data,
         in plain text, only ever on their word."""
         return export_jsonl(self.vault, Path(path))
+
+    def nearest_persona(self) -> StoredAdapter | None:
+        """Wear the persona whose people write most like this one, by profile and first memories; None where none does.
+
+        Raises:
+            TooLittle: nothing is known of the person yet.
+        """
+        return adopt(self)
 
     # What it runs on
 
@@ -261,17 +282,30 @@ class Assistant:
         return reader_for(self.engine.info)
 
     @property
+    def model_path(self) -> Path:
+        """The model's file, loaded or not."""
+        if self._engine is not None:
+            return self._engine.info.path
+        return best_file(self.catalogue.locate(self._model or self.vault.meta.get("model") or DEFAULT_MODEL))
+
+    @property
+    def base_sha256(self) -> str:
+        """The model, as adapters name it."""
+        return base_sha256(self.model_path)
+
+    @property
     def engine(self) -> Engine:
         if self._engine is None:
-            name = self._model or self.vault.meta.get("model") or DEFAULT_MODEL
-            self._engine = Engine.open(best_file(self.catalogue.locate(name)))
+            self._engine = Engine.open(self.model_path)
         return self._engine
 
     def close(self) -> None:
         for reply in list(self._replies):
             reply.close()
-        if self._engine is not None and self._own_engine:
-            self._engine.close()
+        if self._engine is not None:
+            self._outfit.undress(self._engine)
+            if self._own_engine:
+                self._engine.close()
         self._engine = None
         self.vault.close()
 

@@ -66,6 +66,7 @@ class Chat:
             QuestionTooLong: it doesn't fit the model's context.
         """
         began = time.perf_counter()
+        adapters = self._assistant.dress()
         self._drop_what_went()
         hits, superseded = self._assistant.find(question, self._where)
         found = time.perf_counter()
@@ -85,6 +86,7 @@ class Chat:
             model=self._engine.info,
             search_ms=(found - began) * 1000,
             prompt_ms=(time.perf_counter() - found) * 1000,
+            adapters=adapters,
         )
         reply = Reply(plan, generation, cancel, lambda reply: self._keep(question, reply))
         self._assistant.follow(reply)

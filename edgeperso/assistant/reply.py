@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from edgeperso.assistant.trace import HitTrace, Trace
+from edgeperso.assistant.trace import AdapterTrace, HitTrace, Trace
 from edgeperso.engine import Generation, ModelInfo, QuotedAnswer
 from edgeperso.prompting import Budget, Prompt
 from edgeperso.types import Hit
@@ -28,6 +28,7 @@ class Plan:
     model: ModelInfo
     search_ms: float
     prompt_ms: float
+    adapters: tuple[AdapterTrace, ...] = ()
 
 
 NOTHING_FOUND: Final = "I find no answer to that in your notes."
@@ -188,4 +189,5 @@ class Reply:
             },
             stopped=stats.stopped or "cancelled",
             restarted=plan.prompt.restarted,
+            adapters=plan.adapters,
         )

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["HitTrace", "Trace"]
+from edgeperso.types import Granularity
+
+__all__ = ["AdapterTrace", "HitTrace", "Trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTrace:
+    """An adapter that the vault wears, at its ``scale``. ``outcome`` is ``worn``, or why the model didn't wear it:
+    ``other_base`` (made for another model), ``second_soft_prompt`` (there is one below), ``invalid``."""
+
+    id: int
+    granularity: Granularity
+    scale: float
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +33,7 @@ class HitTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """How one answer came about.
+    """How one answer came about, and with which ``adapters``.
 
     ``budget`` is in tokens: context, answer, memory_limit, stable, memories, question. ``tokens``: prompt, cached (held
     from the turn before), evaluated (new), generated. ``timings_ms``: search, prompt, prefill, first_token, decode,
@@ -35,6 +48,7 @@ class Trace:
     timings_ms: dict[str, float]
     stopped: str
     restarted: bool
+    adapters: tuple[AdapterTrace, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,4 +59,8 @@ class Trace:
         fields = dict(stored)
         fields["sources"] = tuple(fields["sources"])
         fields["hits"] = tuple(HitTrace(**hit) for hit in fields["hits"])
+        fields["adapters"] = tuple(
+            AdapterTrace(**{**worn, "granularity": Granularity(worn["granularity"])})
+            for worn in fields.get("adapters", ())
+        )
         return cls(**fields)
