@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgeperso.engine.adapters.file import adapter_from_bytes, adapter_to_bytes
+from edgeperso.engine.adapters.values import Adapter, Lora, LoraPair, SoftPrompt, Worn
 from edgeperso.engine.chat import ChatMessage, ChatSpan, render_chat, renderer
 from edgeperso.engine.engine import DEFAULT_N_CTX, Engine
 from edgeperso.engine.generation import Generation
@@ -13,6 +15,7 @@ from edgeperso.engine.speed import BenchReport, Speed, bench
 
 __all__ = [
     "DEFAULT_N_CTX",
+    "Adapter",
     "BenchReport",
     "Candidate",
     "ChatMessage",
@@ -21,12 +24,18 @@ __all__ = [
     "Generation",
     "GenerationStats",
     "Likeness",
+    "Lora",
+    "LoraPair",
     "ModelInfo",
     "OptimizeReport",
     "QuotedAnswer",
     "Sampling",
     "Score",
+    "SoftPrompt",
     "Speed",
+    "Worn",
+    "adapter_from_bytes",
+    "adapter_to_bytes",
     "bench",
     "best_file",
     "optimize",

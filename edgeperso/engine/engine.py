@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from edgeperso.engine.adapters.values import Worn
+from edgeperso.engine.adapters.wardrobe import Wardrobe
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
 from edgeperso.engine.quoting import Accept, QuotedAnswer
@@ -32,6 +35,7 @@ class Engine:
 
     def __init__(self, model: NativeModel, info: ModelInfo) -> None:
         self._native: NativeModel | None = model
+        self._wardrobe = Wardrobe(model)
         self.info = info
         self.lock = threading.RLock()
         self._tickets = itertools.count()
@@ -103,6 +107,32 @@ class Engine:
         with self.lock:
             self._holder = None
             self._model.clear()
+
+    def wear(self, stack: Sequence[Worn]) -> None:
+        """Run with the adapters of ``stack``, and no others; with none for an empty one.
+
+        LoRAs add up, each times its scale; of soft prompts there is at most one, before the first token. It takes its
+        length of the context (``info.n_ctx`` becomes less). Whatever fails, what was worn before is worn still. When
+        the stack changes, what the context held is dropped: other weights computed it. Adapters worn lately are kept
+        loaded by their key, so that a change between them takes no more than a millisecond.
+
+        Raises:
+            AdapterInvalid: not an adapter (see `adapter_from_bytes`).
+            AdapterMismatch: made for another model.
+            UsageError: too many adapters, one twice, or a scale out of range.
+        """
+        with self.lock:
+            model = self._model
+            if not self._wardrobe.wear(stack, self.info.base_sha256):
+                return
+            self._holder = None
+            self.info = replace(self.info, n_ctx=model.n_ctx - self._wardrobe.virtual_tokens)
+            emit(Event.ADAPTERS_WORN, adapters=len(self.worn), virtual_tokens=self._wardrobe.virtual_tokens)
+
+    @property
+    def worn(self) -> tuple[Worn, ...]:
+        """The stack as it was given to `wear`."""
+        return self._wardrobe.worn
 
     @property
     def bos(self) -> list[int]:

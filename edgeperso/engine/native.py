@@ -20,12 +20,13 @@ os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 
 from llama_cpp import llama_cpp as ffi
 
+from edgeperso.engine.adapters.anonymous import anonymous_file
 from edgeperso.engine.gguf import check_model_file
 from edgeperso.engine.machine import physical_cores
-from edgeperso.errors import ModelCorrupt, ModelError, ModelUnsupported, QuestionTooLong, UsageError
+from edgeperso.errors import AdapterInvalid, ModelCorrupt, ModelError, ModelUnsupported, QuestionTooLong, UsageError
 from edgeperso.types import Float32
 
-__all__ = ["N_BATCH", "N_SEQUENCES", "NativeModel", "ffi", "quantize_file"]
+__all__ = ["N_BATCH", "N_SEQUENCES", "NativeModel", "ffi"]
 
 N_BATCH = 512
 """Most tokens in one call of llama_decode."""
@@ -51,7 +52,8 @@ ffi.llama_backend_init()
 
 
 class NativeModel:
-    """A model with its context. ``held`` are the tokens that sequence 0 holds, in order. Not thread-safe.
+    """A model with its context. ``held`` are the tokens that sequence 0 holds, in order, after the soft prompt where
+    there is one. Not thread-safe.
 
     Raises:
         ModelNotFound, ModelCorrupt, ModelUnsupported: see `Engine.open`.
@@ -62,6 +64,9 @@ class NativeModel:
         self._context: Any = None
         self._batch: Any = None
         self.held: list[int] = []
+        self._soft_prompt: Float32 | None = None
+        self._soft_prompt_held = False
+        self._adapted = False
         self.header = check_model_file(path)
         self._open_model(path, n_gpu_layers)
         try:
@@ -189,11 +194,22 @@ class NativeModel:
 
     # ---- the conversation: sequence 0 ----------------------------------------------------------------------------
 
+    @property
+    def position(self) -> int:
+        """Where the next token goes."""
+        return len(self.held) + (0 if self._soft_prompt is None else len(self._soft_prompt))
+
+    @property
+    def room(self) -> int:
+        """How many more tokens fit."""
+        return self.n_ctx - self.position
+
     def keep(self, count: int) -> int:
         """Drop all but the first ``count`` tokens of sequence 0. Returns how many stayed: none in models whose state
         can't be cut (recurrent ones)."""
         if count < len(self.held):
-            if count == 0 or not ffi.llama_memory_seq_rm(self._memory, 0, count, -1):
+            start = self.position - len(self.held) + count
+            if start == 0 or not ffi.llama_memory_seq_rm(self._memory, 0, start, -1):
                 self.clear()
             else:
                 del self.held[count:]
@@ -202,6 +218,7 @@ class NativeModel:
     def clear(self) -> None:
         ffi.llama_memory_clear(self._memory, False)
         self.held.clear()
+        self._soft_prompt_held = False
 
     def append(self, tokens: Sequence[int], cancel: threading.Event | None = None) -> bool:
         """Evaluate ``tokens`` after those held; the logits after the last one can be read then.
@@ -212,15 +229,16 @@ class NativeModel:
         Raises:
             QuestionTooLong: they don't fit the context.
         """
-        if len(self.held) + len(tokens) > self.n_ctx:
-            raise QuestionTooLong(f"{len(self.held) + len(tokens)} tokens don't fit a context of {self.n_ctx}.")
+        if len(tokens) > self.room:
+            raise QuestionTooLong(f"{self.position + len(tokens)} tokens don't fit a context of {self.n_ctx}.")
+        self._read_soft_prompt()
         for start in range(0, len(tokens), N_BATCH):
             if cancel is not None and cancel.is_set():
                 return False
             part = tokens[start : start + N_BATCH]
             size = len(part)
             self._tokens[:size] = part
-            self._positions[:size] = np.arange(len(self.held), len(self.held) + size)
+            self._positions[:size] = np.arange(self.position, self.position + size)
             self._outputs[:size] = 0
             self._outputs[size - 1] = start + size == len(tokens)
             if size == 1:
@@ -229,16 +247,32 @@ class NativeModel:
                 for row in range(size):
                     self._batch.seq_id[row][0] = 0
             if not self._decode(size, cancel if size > 1 else None):
-                ffi.llama_memory_seq_rm(self._memory, 0, len(self.held), -1)
+                ffi.llama_memory_seq_rm(self._memory, 0, self.position, -1)
                 return False
             self.held.extend(part)
         return True
 
-    def _decode(self, size: int, cancel: threading.Event | None) -> bool:
-        """Run the batch's first ``size`` rows. False when cancelled."""
+    def _read_soft_prompt(self) -> None:
+        """Evaluate the soft prompt, unless the context holds it. It is at most N_BATCH vectors long."""
+        if self._soft_prompt is None or self._soft_prompt_held:
+            return
+        size = len(self._soft_prompt)
+        self._positions[:size] = np.arange(size)
+        self._outputs[:size] = 0
+        for row in range(size):
+            self._batch.seq_id[row][0] = 0
+        vectors = self._soft_prompt.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        rows = self._batch
+        self._decode(
+            size, None, ffi.llama_batch(size, None, vectors, rows.pos, rows.n_seq_id, rows.seq_id, rows.logits)
+        )
+        self._soft_prompt_held = True
+
+    def _decode(self, size: int, cancel: threading.Event | None, vectors: Any = None) -> bool:
+        """Run the batch's first ``size`` rows, or a batch of ``vectors`` in its place. False when cancelled."""
         self._batch.n_tokens = size
         if cancel is None:
-            code = ffi.llama_decode(self._context, self._batch)
+            code = ffi.llama_decode(self._context, vectors or self._batch)
         else:
             abort = ffi.ggml_abort_callback(lambda _data: cancel.is_set())
             ffi.llama_set_abort_callback(self._context, abort, ctypes.c_void_p(0))
@@ -258,12 +292,18 @@ class NativeModel:
 
         Raises:
             ModelCorrupt: the model computes values that are not numbers.
+            AdapterInvalid: it does so with what it wears.
         """
         pointer = ffi.llama_get_logits_ith(self._context, row)
         if not pointer:
             raise ModelError("llama.cpp has no logits for that token.")
         view: Float32 = np.ctypeslib.as_array(pointer, (self.n_vocab,))
         if np.isnan(view.sum(dtype=np.float64)):
+            if self._adapted:
+                raise AdapterInvalid(
+                    "With what it wears the model computes values that are not numbers.",
+                    hint="Take the adapter off (`edgeperso adapter off`).",
+                )
             raise ModelCorrupt("The model computes values that are not numbers: its weights are damaged.")
         return view
 
@@ -288,6 +328,39 @@ class NativeModel:
             self._batch.seq_id[row][0] = sequence
         self._decode(len(rows), None)
 
+    # ---- adapters ------------------------------------------------------------------------------------------------
+
+    def load_lora(self, data: bytes) -> Any:
+        """A handle of the LoRA in a GGUF file, which must be known to fit: llama.cpp's own checks are few.
+
+        Raises:
+            AdapterInvalid: llama.cpp does not take it.
+        """
+        with anonymous_file(data) as file:
+            handle = ffi.llama_adapter_lora_init_from_file_ptr(self._model, file)
+        if not handle:
+            raise AdapterInvalid("llama.cpp can't load the adapter.")
+        return handle
+
+    def free_lora(self, handle: Any) -> None:
+        """Free a LoRA that is not worn. Those left over are freed with the model."""
+        ffi.llama_adapter_lora_free(handle)
+
+    def wear(self, loras: Sequence[tuple[Any, float]], soft_prompt: Float32 | None) -> None:
+        """Run with these LoRAs (handle and scale), each once, and this soft prompt (``float32[n, n_embd]``, n at most
+        N_BATCH), and no others. What the context held is dropped: other weights computed it.
+
+        Raises:
+            ModelError: llama.cpp refused; what was worn is worn still.
+        """
+        handles = (ffi.llama_adapter_lora_p_ctypes * len(loras))(*(handle for handle, _ in loras))
+        scales = (ctypes.c_float * len(loras))(*(scale for _, scale in loras))
+        if ffi.llama_set_adapters_lora(self._context, handles, len(loras), scales) != 0:
+            raise ModelError("llama.cpp can't wear the adapters.")
+        self._soft_prompt = None if soft_prompt is None else np.ascontiguousarray(soft_prompt, np.float32)
+        self._adapted = bool(loras) or soft_prompt is not None
+        self.clear()
+
     def sample(self, sampler: Any) -> int:
         """The next token by a sampler chain, from the last call's logits; the chain takes note of it."""
         return int(ffi.llama_sampler_sample(sampler, self._context, -1))
@@ -310,18 +383,3 @@ def _decode_threads(n_params: int) -> int:
     costs a small model little; a large one is better off with all."""
     cores = physical_cores()
     return cores if n_params >= _LARGE_MODEL else max(1, cores - 1)
-
-
-def quantize_file(source: Path, target: Path, layout: str) -> None:
-    """Write the model at ``source`` to ``target`` with its large tensors in ``layout`` (``Q8_0``, ``BF16``, …).
-
-    Raises:
-        ModelError: llama.cpp could not; what it wrote is removed.
-    """
-    params = ffi.llama_model_quantize_default_params()
-    params.ftype = getattr(ffi, f"LLAMA_FTYPE_MOSTLY_{layout}")
-    params.allow_requantize = True
-    params.nthread = physical_cores()
-    if ffi.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)) != 0:
-        target.unlink(missing_ok=True)
-        raise ModelError(f"{source.name} can't be written as {layout}.", hint="Check the room on the disk.")

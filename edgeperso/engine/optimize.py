@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgeperso.catalogue import file_sha256
 from edgeperso.engine.engine import Engine
 from edgeperso.engine.likeness import Likeness, Reference
 from edgeperso.engine.machine import cpu_name
-from edgeperso.engine.native import quantize_file
+from edgeperso.engine.origin import RECORD_VERSION, identity, is_recorded, read_record
+from edgeperso.engine.requantize import quantize_file
 from edgeperso.engine.speed import Speed, measure_speeds
 from edgeperso.errors import DiskFull, ModelError, ReadOnly
 from edgeperso.types import Progress
@@ -33,7 +33,6 @@ LAYOUTS = {"Q8_0": 1.07, "BF16": 2.0, "Q4_0": 0.6}
 _WORTH_IT = 0.9
 _ALIKE = 1.05
 _N_CTX = 1024
-_RECORD_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +123,12 @@ def best_file(path: str | Path) -> Path:
     fastest = path, 1.0
     for record_path in path.parent.glob(f"{glob.escape(path.stem)}.optimized-*.json"):
         try:
-            record = json.loads(record_path.read_text(encoding="utf-8"))
+            record = read_record(record_path)
             target = record_path.with_suffix(".gguf")
             if (
-                record["version"] == _RECORD_VERSION
-                and record["cpu"] == cpu_name()
-                and _is_recorded(path, record["source"])
-                and _is_recorded(target, record["file"])
+                record["cpu"] == cpu_name()
+                and is_recorded(path, record["source"])
+                and is_recorded(target, record["file"])
                 and float(record["cost"]) < fastest[1]
             ):
                 fastest = target, float(record["cost"])
@@ -165,9 +163,9 @@ def _fastest(tried: dict[Path, Candidate]) -> tuple[Path, Candidate]:
 def _publish(source: Path, file: Path, target: Path, candidate: Candidate) -> None:
     """Give the winner its name, record first: without its file a record counts for nothing."""
     record = {
-        "version": _RECORD_VERSION,
-        "source": _identity(source),
-        "file": _identity(file),
+        "version": RECORD_VERSION,
+        "source": identity(source),
+        "file": identity(file),
         "layout": candidate.layout,
         "cost": candidate.cost,
         "cpu": cpu_name(),
@@ -177,18 +175,6 @@ def _publish(source: Path, file: Path, target: Path, candidate: Candidate) -> No
     partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     partial.replace(target.with_suffix(".json"))
     file.replace(target)
-
-
-def _identity(path: Path) -> dict[str, object]:
-    stat = path.stat()
-    return {"sha256": file_sha256(path), "size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
-def _is_recorded(path: Path, recorded: dict[str, object]) -> bool:
-    stat = path.stat()
-    if stat.st_size != recorded["size_bytes"]:
-        return False
-    return stat.st_mtime_ns == recorded["mtime_ns"] or file_sha256(path) == recorded["sha256"]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeperso.catalogue import file_sha256
+from edgeperso.engine.origin import base_sha256
 from edgeperso.errors import UsageError
 
 __all__ = ["GenerationStats", "ModelInfo", "Sampling", "Score", "Stopped"]
@@ -17,9 +18,9 @@ Stopped = Literal["stop", "length", "cancelled", "end"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model says of itself. ``n_ctx`` is the context in use, ``n_ctx_train`` the one it was trained on,
-    both in tokens; ``bos`` and ``eos`` are token ids, None where the model has none;
-    ``bos_text`` and ``eos_text`` are how its template writes them."""
+    """What a loaded model says of itself. ``n_ctx`` is the context in use (less what a soft prompt takes of it),
+    ``n_ctx_train`` the one it was trained on, both in tokens; ``bos`` and ``eos`` are token ids, None where the model
+    has none; ``bos_text`` and ``eos_text`` are how its template writes them."""
 
     name: str
     path: Path
@@ -39,6 +40,11 @@ class ModelInfo:
     def sha256(self) -> str:
         """Of the file; read when first asked for."""
         return file_sha256(self.path)
+
+    @property
+    def base_sha256(self) -> str:
+        """Of the file as published, by which adapters name their base: of the original where this one was optimized."""
+        return base_sha256(self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def score_continuations(model: NativeModel, continuations: Sequence[Sequence[int
     """
     first = log_softmax(model.logits())
     sums = [float(first[tokens[0]]) if tokens else 0.0 for tokens in continuations]
-    for group in _groups(continuations, min(_LOGIT_ROWS, model.n_ctx - len(model.held))):
+    for group in _groups(continuations, min(_LOGIT_ROWS, model.room)):
         model.fork(len(group))
         try:
             for index, log_likelihood in _evaluate(model, continuations, group):
@@ -52,7 +52,7 @@ def log_prob_rows(model: NativeModel, tokens: Sequence[int]) -> Float32:
     try:
         for begin in range(0, len(tokens) - 1, _LOGIT_ROWS):
             part = tokens[begin : min(begin + _LOGIT_ROWS, len(tokens) - 1)]
-            model.evaluate_forks([(1, len(model.held) + begin + offset, token) for offset, token in enumerate(part)])
+            model.evaluate_forks([(1, model.position + begin + offset, token) for offset, token in enumerate(part)])
             for row in range(len(part)):
                 out[begin + 1 + row] = log_softmax(model.logits(row))
     finally:
@@ -69,9 +69,9 @@ def branch_log_probs(model: NativeModel, branches: Sequence[Sequence[int]]) -> l
     """
     after_nothing = log_softmax(model.logits()) if any(not branch for branch in branches) else np.empty(0, np.float32)
     out = [after_nothing] * len(branches)
-    start = len(model.held)
+    start = model.position
     longer = [index for index, branch in enumerate(branches) if branch]
-    for group in _packed([len(branches[index]) for index in longer], min(N_BATCH, model.n_ctx - start)):
+    for group in _packed([len(branches[index]) for index in longer], min(N_BATCH, model.room)):
         model.fork(len(group))
         try:
             members = [longer[place] for place in group]
@@ -98,7 +98,7 @@ def score_tails(model: NativeModel, branches: Sequence[tuple[Sequence[int], Sequ
     """
     sums = [0.0] * len(branches)
     sizes = [len(context) + len(tail) - 1 for context, tail in branches]
-    for group in _packed(sizes, min(N_BATCH, model.n_ctx - len(model.held))):
+    for group in _packed(sizes, min(N_BATCH, model.room)):
         model.fork(len(group))
         try:
             rows, judged = _tail_rows(model, branches, group)
@@ -120,7 +120,7 @@ def _tail_rows(
     for fork, index in enumerate(group, start=1):
         context, tail = branches[index]
         for offset, (token, following) in enumerate(itertools.pairwise([*context, *tail])):
-            rows.append((fork, len(model.held) + offset, token))
+            rows.append((fork, model.position + offset, token))
             judged.append((index, following if offset + 1 >= len(context) else None))
     return rows, judged
 
@@ -161,7 +161,7 @@ def _evaluate(
     model: NativeModel, continuations: Sequence[Sequence[int]], group: Sequence[int]
 ) -> Iterator[tuple[int, float]]:
     """The log-likelihood of every token but the first, as (index of its continuation, nats)."""
-    start = len(model.held)
+    start = model.position
     rows = [
         (index, (fork, start + offset, token), following)
         for fork, index in enumerate(group, start=1)
