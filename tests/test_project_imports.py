@@ -21,7 +21,7 @@ DOORS = {
     "llama_cpp": {"engine/"},
     "onnxruntime": {"embedding/"},
     "tokenizers": {"embedding/"},
-    "torch": {"embedding/export.py"},
+    "torch": {"embedding/export.py", "adaptation/training/"},
     "transformers": {"embedding/export.py"},
     "safetensors": {"adaptation/bridge/peft.py"},
     "nltk": {"evals/metrics/text.py"},
