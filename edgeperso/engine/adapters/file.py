@@ -18,6 +18,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -37,15 +38,19 @@ _CONTENT: Final = "edgeperso.content.sha256"
 _ALPHA: Final = "adapter.lora.alpha"
 _EMBEDDINGS: Final = "soft_prompt.embeddings"
 _PART: Final = re.compile(r"(?P<name>.+)\.weight\.lora_(?P<part>[ab])")
-_KINDS: Final = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+_KINDS: Final = {0: "<f4", 1: "<f2"}
+"""Tensor types of ggml that an adapter may hold, as numpy names them."""
 
 
-def adapter_to_bytes(adapter: Adapter) -> bytes:
-    """The adapter as a GGUF file, its weights in float32. The same adapter gives the same bytes.
+def adapter_to_bytes(adapter: Adapter, *, half: bool = False) -> bytes:
+    """The adapter as a GGUF file, its weights in float32, or with ``half`` rounded to float16. The same adapter gives
+    the same bytes.
 
     Raises:
-        AdapterInvalid: it is none (see `check_adapter`).
+        AdapterInvalid: it is none (see `check_adapter`), or a weight is too large for a float16.
     """
+    if half:
+        adapter = _rounded(adapter)
     check_adapter(adapter)
     metadata: dict[str, str | float] = {
         "general.type": "adapter",
@@ -57,7 +62,7 @@ def adapter_to_bytes(adapter: Adapter) -> bytes:
     }
     if isinstance(adapter, Lora):
         metadata[_ALPHA] = adapter.alpha
-    return _gguf(metadata, dict(_tensors(adapter)))
+    return _gguf(metadata, dict(_tensors(adapter)), kind=1 if half else 0)
 
 
 def adapter_from_bytes(data: bytes, *, base_sha256: str | None = None) -> Adapter:
@@ -96,7 +101,8 @@ def _array(place: TensorPlace, data: bytes) -> Float32:
     if place.kind not in _KINDS or len(place.shape) > 2:
         raise AdapterInvalid("The adapter has a tensor that is no matrix of float32 or float16.")
     values = np.frombuffer(data, _KINDS[place.kind], count=math.prod(place.shape), offset=place.offset)
-    return values.reshape(place.shape[::-1]).astype(np.float32)
+    out: Float32 = values.reshape(place.shape[::-1]).astype(np.float32)
+    return out
 
 
 def _adapter(header: GgufHeader, base: str, arrays: Mapping[str, Float32]) -> Adapter:
@@ -140,6 +146,18 @@ def _tensors(adapter: Adapter) -> Iterator[tuple[str, Float32]]:
         yield f"{name}.weight.lora_b", adapter.pairs[name].b
 
 
+def _rounded(adapter: Adapter) -> Adapter:
+    """``adapter`` with the values that float16 has for its own: what is read back from such a file."""
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+        if isinstance(adapter, SoftPrompt):
+            return replace(adapter, embeddings=adapter.embeddings.astype(np.float16).astype(np.float32))
+        pairs = {
+            name: LoraPair(*(part.astype(np.float16).astype(np.float32) for part in (pair.a, pair.b)))
+            for name, pair in adapter.pairs.items()
+        }
+    return replace(adapter, pairs=pairs)
+
+
 def _content_sha256(adapter: Adapter) -> str:
     alpha = struct.pack("<f", adapter.alpha) if isinstance(adapter, Lora) else b""
     head = [part.encode() for part in (adapter.form.value, adapter.architecture, adapter.base_sha256)]
@@ -150,7 +168,8 @@ def _content_sha256(adapter: Adapter) -> str:
     return digest.hexdigest()
 
 
-def _gguf(metadata: Mapping[str, str | float], tensors: Mapping[str, Float32]) -> bytes:
+def _gguf(metadata: Mapping[str, str | float], tensors: Mapping[str, Float32], *, kind: int) -> bytes:
+    """``kind``: of every tensor, one of `_KINDS`."""
     parts = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     for key in sorted(metadata):
         value = metadata[key]
@@ -160,11 +179,13 @@ def _gguf(metadata: Mapping[str, str | float], tensors: Mapping[str, Float32]) -
         ]
     offset = 0
     for name, values in tensors.items():
-        parts += [_text(name), struct.pack("<IQQIQ", 2, *values.shape[::-1], 0, offset)]
-        offset += values.nbytes + -values.nbytes % _ALIGNMENT
+        parts += [_text(name), struct.pack("<IQQIQ", 2, *values.shape[::-1], kind, offset)]
+        size = values.size * _KINDS[kind].itemsize
+        offset += size + -size % _ALIGNMENT
     parts.append(bytes(-sum(map(len, parts)) % _ALIGNMENT))
     for values in tensors.values():
-        parts += [np.ascontiguousarray(values, "<f4").tobytes(), bytes(-values.nbytes % _ALIGNMENT)]
+        data = np.ascontiguousarray(values, _KINDS[kind]).tobytes()
+        parts += [data, bytes(-len(data) % _ALIGNMENT)]
     return b"".join(parts)
 
 
