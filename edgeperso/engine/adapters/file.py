@@ -19,7 +19,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,8 +38,8 @@ _CONTENT: Final = "edgeperso.content.sha256"
 _ALPHA: Final = "adapter.lora.alpha"
 _EMBEDDINGS: Final = "soft_prompt.embeddings"
 _PART: Final = re.compile(r"(?P<name>.+)\.weight\.lora_(?P<part>[ab])")
-_KINDS: Final = {0: "<f4", 1: "<f2"}
-"""Tensor types of ggml that an adapter may hold, as numpy names them."""
+_KINDS: Final[Mapping[int, np.dtype[Any]]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+"""Tensor types of ggml that an adapter may hold."""
 
 
 def adapter_to_bytes(adapter: Adapter, *, half: bool = False) -> bytes:

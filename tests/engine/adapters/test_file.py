@@ -88,6 +88,24 @@ def test_half_floats_are_read(gguf_files: SimpleNamespace) -> None:
     assert same(wide, adapter_from_bytes(data))
 
 
+@pytest.mark.parametrize("form", ["lora", "soft"])
+def test_half_floats_are_written_where_asked_for(makers: SimpleNamespace, form: str) -> None:
+    adapter = getattr(makers, form)()
+    whole, half = adapter_to_bytes(adapter), adapter_to_bytes(adapter, half=True)
+    assert len(half) < 0.8 * len(whole)
+    assert adapter_to_bytes(adapter_from_bytes(half), half=True) == half
+    values = adapter.embeddings if form == "soft" else adapter.pairs["blk.0.attn_q"].a
+    back = adapter_from_bytes(half)
+    read = back.embeddings if isinstance(back, SoftPrompt) else back.pairs["blk.0.attn_q"].a
+    np.testing.assert_array_equal(read, values.astype(np.float16))
+
+
+def test_what_is_too_large_for_half_a_float_is_not_written() -> None:
+    lora = Lora(BASE, "llama", 8.0, {"blk.0.attn_q": LoraPair(A * 65520, B)})
+    with pytest.raises(AdapterInvalid):
+        adapter_to_bytes(lora, half=True)
+
+
 def test_the_base_that_a_file_names_is_not_overruled(makers: SimpleNamespace) -> None:
     assert adapter_from_bytes(adapter_to_bytes(makers.lora()), base_sha256="cd" * 32).base_sha256 == BASE
 
