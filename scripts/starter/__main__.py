@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate)
     training = commands.add_parser("train", help="train the adapter")
     training.add_argument("--out", type=Path, required=True, help="the adapter's file")
-    training.add_argument("--conversations", type=int, default=20_000)
+    training.add_argument("--conversations", type=int, default=8_000)
     training.add_argument("--minutes", type=float, default=25.0)
     training.add_argument("--rate", type=float, default=PLAN.rate)
     training.add_argument("--threads", type=int, help="of torch; all cores without it")

@@ -15,6 +15,7 @@ from scripts.starter.values import make, month_name, spelled
 __all__ = ["Fact", "Note", "chatter", "earlier", "make_note", "telling", "who_or_what"]
 
 _FIELD: Final = re.compile(r"\{(\w+)\}")
+_SMALL_WORDS: Final = re.compile(r"\b(?:I|We|The|the|A|a|an|My|my|Our|our|is|are|has|have) ")
 _ME: Final = re.compile(r"^(?:I|We) (?=[a-z])")
 
 
@@ -92,13 +93,13 @@ def telling(rng: random.Random, fact: Fact, day: date, *, changed: bool) -> tupl
         return _in_short(rng, fact, changed=changed, day=day), "note"
     if topic.mails and rng.random() < 0.3:
         return fact.fill(rng.choice(topic.mails), day), "mail"
-    if topic.label and rng.random() < 0.2:
+    if topic.label and rng.random() < 0.25:
         return _in_short(rng, fact, changed=changed, day=day), "note"
-    text = fact.fill(rng.choice(topic.changes if changed and topic.changes else topic.states), day)
-    if rng.random() < 0.15:
-        text = _ME.sub("", text)
-        text = text[:1].upper() + text[1:]
-    return text, "note"
+    text = rng.choice(topic.changes if changed and topic.changes else topic.states)
+    style = rng.random()
+    if style < 0.3:
+        text = (_ME if style < 0.15 else _SMALL_WORDS).sub("", text)
+    return fact.fill(text, day), "note"
 
 
 def _in_short(rng: random.Random, fact: Fact, *, changed: bool, day: date) -> str:
@@ -110,6 +111,9 @@ def _in_short(rng: random.Random, fact: Fact, *, changed: bool, day: date) -> st
         f"{'' if fact.owner else 'my '}{said} is {{v}}.",
         f"{said} = {{v}}",
         f"note to self, {said}: {{v}}.",
+        f"{said}? {{v}}.",
+        f"{{v}} ({said}).",
+        f"{said} {{v}}, ok so far.",
     )
     replaced = (
         f"{said} is {{v}} now, no longer {{o}}.",
@@ -119,6 +123,9 @@ def _in_short(rng: random.Random, fact: Fact, *, changed: bool, day: date) -> st
         f"{said} from today: {{v}} instead of {{o}}.",
         f"{{o}} is history, {said} is {{v}} now.",
         f"no more {{o}}. {said}: {{v}}.",
+        f"switched {said}: {{o}} out, {{v}} in.",
+        f"bye {{o}}. {said} is {{v}} for good.",
+        f"{said} {{v}} as of now, not {{o}}.",
     )
     return fact.fill(rng.choice(replaced if changed else plain), day)
 
