@@ -10,7 +10,7 @@ import typer
 
 from edgeperso.cli.describe import hit_dict, memory_dict, memory_place, one_line
 from edgeperso.cli.frame import Run, family, verb
-from edgeperso.cli.training import show_training, stoppable, training_dict
+from edgeperso.cli.training import show_training, stoppable, training_dict, with_time_left
 from edgeperso.cli.typed import WordsArgument, confirm, text_from
 from edgeperso.errors import NotFound, UsageError
 from edgeperso.types import Kind, MemoryFilter
@@ -133,7 +133,7 @@ def forget(
         try:
             if relearn and receipt.adapter_ids:
                 with run.progress as progress, stoppable() as stop:
-                    reports = me.relearn(receipt, progress=progress, stop=stop)
+                    reports = me.relearn(receipt, progress=with_time_left(progress), stop=stop)
         finally:  # whatever becomes of the training: what was forgotten is
             learnt = [training_dict(report) for report in reports]
             run.out.result({"plan": asdict(plan), "receipt": asdict(receipt), "relearnt": learnt})

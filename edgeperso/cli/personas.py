@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edgeperso.cli.adapters import adapter_dict, adapter_name
 from edgeperso.cli.frame import Run, verb
+from edgeperso.cli.learnt import adapter_dict, adapter_name
 
 __all__ = ["app"]
 
@@ -26,7 +26,7 @@ def make_personas(
     """Put adapters of several people into groups and keep the mean of each as a persona. No text is needed for it."""
     with run.assistant() as me:
         made = me.adapters.personas(paths, most=most)
-    run.out.result({"personas": [adapter_dict(one, None) for one in made]})
+    run.out.result({"personas": [adapter_dict(one) for one in made]})
     for one in made:
         run.out.answer(f"{adapter_name(one)}: the mean of {one.evidence:,} adapters.")
 
@@ -36,7 +36,7 @@ def nearest_persona(run: Run) -> None:
     """Wear the persona whose people are most like you, by your profile and your first memories."""
     with run.assistant() as me:
         found = me.nearest_persona()
-    run.out.result({"persona": None if found is None else adapter_dict(found, None)})
+    run.out.result({"persona": None if found is None else adapter_dict(found)})
     if found is None:
         run.out.answer("No persona is like you, or none is here yet: see `edgeperso adapter list`.")
     else:

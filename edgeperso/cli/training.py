@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -15,31 +16,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from edgeperso.cli import adapters
-from edgeperso.cli.adapters import AdapterArgument, adapter_dict, adapter_name, finite, show_gate
+from edgeperso.cli.adapters import AdapterArgument
 from edgeperso.cli.frame import Run, verb
+from edgeperso.cli.learnt import adapter_dict, adapter_name, finite, left_out, show_gate
 from edgeperso.cli.options import ModelOption
 from edgeperso.errors import UsageError
-from edgeperso.types import MemoryFilter, Objective
+from edgeperso.types import MemoryFilter, Objective, Progress
 
 if TYPE_CHECKING:
     from edgeperso.adaptation.plan import Plan
     from edgeperso.assistant.learning import TrainingReport
 
-__all__ = ["app", "show_training", "stoppable", "training_dict"]
+__all__ = ["app", "show_training", "stoppable", "training_dict", "with_time_left"]
 
 app = typer.Typer()
 
 _NICENESS: Final = 10
-_SKIPPED: Final = {
-    "secret": "with what looks like a secret or contact data",
-    "others": "by others",
-    "superseded": "superseded",
-    "document": "documents (--kind document takes them)",
-    "short": "too short",
-    "recalled": "that repeat what was recalled",
-    "outside": "outside the filter",
-    "repeated": "repetitions",
-}
 _MinutesOption = Annotated[
     float | None,
     typer.Option("--minutes", min=0.1, show_default=False, help="At most; what was learnt by then is kept."),
@@ -88,7 +80,7 @@ def train(
             where=run.where or MemoryFilter(),
             plan=plan,
             minutes=minutes,
-            progress=progress,
+            progress=with_time_left(progress, minutes),
             stop=stop,
             name=name,
         )
@@ -101,7 +93,7 @@ def relearn(run: Run, which: AdapterArgument, minutes: _MinutesOption = None, mo
     """Train an adapter anew, from the start, on what is left of its texts."""
     with run.assistant(model) as me, run.progress as progress, stoppable() as stop:
         one = me.vault.adapters.named(which)
-        report = me.adapters.relearn(one.id, minutes=minutes, progress=progress, stop=stop)
+        report = me.adapters.relearn(one.id, minutes=minutes, progress=with_time_left(progress, minutes), stop=stop)
     run.out.result(training_dict(report))
     show_training(run, report)
 
@@ -115,9 +107,8 @@ def show_training(run: Run, report: TrainingReport) -> None:
         f"{trained.tokens_per_s:.0f} tokens/s."
     )
     if report.skipped:
-        left_out = ", ".join(f"{count:,} {_SKIPPED.get(word, word)}" for word, count in report.skipped.items())
-        run.out.note(f"Left out: {left_out}.")
-    show_gate(run, report.gate)
+        run.out.note(f"Left out: {left_out(report.skipped)}.")
+    show_gate(run, report.gate.as_dict())
     if report.live:
         run.out.answer("It is worn from now on; `edgeperso adapter rollback` takes it off again.")
     elif report.gate.passed:
@@ -129,12 +120,34 @@ def show_training(run: Run, report: TrainingReport) -> None:
 def training_dict(report: TrainingReport) -> dict[str, Any]:
     """A training for ``--json``."""
     return {
-        "adapter": adapter_dict(report.adapter, None),
+        "adapter": adapter_dict(report.adapter),
         "gate": finite(report.gate.as_dict()),
         "live": report.live,
         "trained": finite(asdict(report.trained)),
         "skipped": dict(report.skipped),
     }
+
+
+def with_time_left(progress: Progress, minutes: float | None = None) -> Progress:
+    """``progress`` with about how long it will still take in the stage, from the pace since the first call: a training
+    that goes on doesn't begin at 0."""
+    began: tuple[float, int] | None = None
+
+    def timed(stage: str, done: int, total: int | None) -> None:
+        nonlocal began
+        now = time.monotonic()
+        began = began or (now, done)
+        elapsed_s, made = now - began[0], done - began[1]
+        if total is None or made < 1:
+            progress(stage, done, total)
+            return
+        left_s = elapsed_s / made * (total - done)
+        if minutes is not None:
+            left_s = min(left_s, max(0.0, minutes * 60 - elapsed_s))
+        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
+        progress(f"{stage}, about {left} left", done, total)
+
+    return timed
 
 
 @contextlib.contextmanager

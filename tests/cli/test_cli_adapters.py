@@ -16,6 +16,11 @@ from edgeperso.vault.adapters import AdapterState, NewAdapter
 from edgeperso.vault.erasure import Receipt
 
 BASE = "ab" * 32
+GATE = {
+    "personal_before": 3.4, "personal_after": 3.2, "gain_low": 0.05, "gain_high": 0.31, "general_before": 2.8,
+    "general_after": 2.81, "general_low": -0.01, "general_high": 0.03, "general_bound": 0.1, "held_out": 9,
+    "accuracy_before": None, "accuracy_after": None, "passed": True, "reasons": [],
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +51,12 @@ def put(home: Path, name: str, *, memories: tuple[int, ...] = (), **changes: obj
         "alpha": 16.0,
         "state": AdapterState.READY,
         "evidence": 24,
-        "report": {"gate": {"gain_low": 0.05, "reasons": []}, "trained": {"last_loss": float("nan")}},
+        "report": {
+            "gate": GATE,
+            "trained": {"steps": 12, "tokens": 3120, "stopped": "budget", "last_loss": float("nan")},
+            "plan": {"epochs": 3, "rate": 1e-3, "seed": 0},
+            "skipped": {"others": 2},
+        },
     }
     with Vault.open(home, KeyFile(home.parent / "me.key")) as vault:
         return vault.adapters.add(NewAdapter(**{**given, **changes}), b"weights", memories=memories).id  # type: ignore[arg-type]
@@ -79,7 +89,7 @@ def test_one_is_shown_by_number_or_by_name_with_what_the_gate_measured(cli, home
     one = put(home, "diary", memories=(1,))
     shown = cli("adapter", "show", one)
     assert shown.code == 0
-    for part in ("diary", "1 memories", "gate gain low", "0.05", "tiny"):
+    for part in ("diary", "1 memories", "0.050 to 0.310", "3,120 tokens; ended by its time", "2 by others", "tiny"):
         assert part in shown.out
     found = cli("adapter", "show", "diary", "--json").json
     assert (found["id"], found["sources"]["memories"]) == (one, [1])
@@ -180,3 +190,13 @@ def test_forgetting_what_nothing_learnt_from_speaks_of_no_adapter(cli, home: Pat
     assert "relearn" not in done.err
     assert cli("remember", "x y z", "--json").code == 0
     assert cli("forget", 2, "--yes", "--json").json["receipt"]["adapter_ids"] == []
+
+
+def test_one_that_came_from_elsewhere_shows_what_is_known_of_it(cli, home: Path) -> None:
+    gate = {**GATE, "held_out": 0, "personal_before": float("nan"), "passed": False, "reasons": ["general_worse"]}
+    one = put(home, "theirs", granularity=Granularity.PERSONA, report={"gate": gate, "imported": True}, evidence=0)
+    shown = cli("adapter", "show", one)
+    assert "nothing that is still in this vault" in shown.out
+    assert "nan" not in shown.out
+    assert "training" not in shown.out
+    assert "worse than the bound allows" in shown.err

@@ -17,7 +17,7 @@ from edgeperso.adaptation.gate import GateReport
 from edgeperso.adaptation.plan import LoraShape, SoftShape
 from edgeperso.assistant.learning import TrainedCounts, TrainingReport, plan_for
 from edgeperso.cli.frame import Run
-from edgeperso.cli.training import stoppable
+from edgeperso.cli.training import stoppable, with_time_left
 from edgeperso.errors import Cancelled, TooLittle
 from edgeperso.types import AdapterForm, Granularity, MemoryFilter, Objective
 from edgeperso.vault.adapters import AdapterState, StoredAdapter
@@ -199,3 +199,24 @@ def test_relearning_names_the_adapter_and_shows_the_same_report(cli, trainer: Tr
 def test_an_adapter_that_passed_but_is_not_worn_says_why(cli, trainer: Trainer) -> None:
     trainer.outcome = replace(REPORT, live=False)
     assert "another one is worn" in cli("adapter", "relearn", 3).out
+
+
+def test_the_time_that_is_left_is_told_by_the_pace_since_it_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = iter([100.0, 130.0, 160.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = with_time_left(lambda stage, _done, _total: told.append(stage))
+    for done in (20, 30, 55):
+        progress("training", done, 60)
+    assert told == ["training", "training, about 2 min left", "training, about 9 s left"]
+
+
+def test_the_time_that_is_left_is_never_more_than_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = iter([0.0, 60.0, 61.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = with_time_left(lambda stage, _done, _total: told.append(stage), 5)
+    progress("training", 0, 1000)
+    progress("training", 1, 1000)
+    progress("training", 2, None)
+    assert told == ["training", "training, about 4 min left", "training"]
