@@ -1,4 +1,4 @@
-"""The adapters that methods wear, and what an adapter is worth on texts that it never saw.
+"""The adapters that methods wear.
 
 ``user-lora`` is trained on the person's own history, which ends before the question. ``global-lora`` and
 ``persona-lora`` are trained on other people: everybody belongs to one half of them, told by a digest of their id, and
@@ -18,30 +18,30 @@ from typing import Final
 
 import numpy as np
 
+from edgeperso.adaptation.gate import adapter_key
 from edgeperso.adaptation.plan import Example, Pair, Plan
 from edgeperso.engine import Engine
 from edgeperso.engine.adapters.values import Adapter, Lora, Worn
 from edgeperso.evals.methods import Method
-from edgeperso.evals.metrics.checks import Float64
 from edgeperso.evals.people import groups, mean_vector
 from edgeperso.evals.raw import digest
 from edgeperso.evals.setup import Setup
 from edgeperso.types import Float32, Granularity, Record
 
-__all__ = ["Tailor", "nats", "train_adapter", "wearing"]
+__all__ = ["Tailor", "train_adapter", "wearing"]
 
 Teach = Callable[[str, Method, int], list[Example]]
 """``teach(person, method, most)``: examples of the person's ``most`` latest entries, put as ``method`` asks."""
 
 _VERSION: Final = 1
 """Part of each adapter's key: goes up when what trains it changes."""
-_OWN: Final = 16
+_OWN: Final = 8
 """Latest entries of a person that their own adapter learns."""
 _EACH: Final = 6
 """Latest entries of one person that an adapter of several people learns."""
-_MOST: Final = {Granularity.PERSONA: 48, Granularity.GLOBAL: 96}
+_MOST: Final = {Granularity.PERSONA: 64, Granularity.GLOBAL: 128}
 """Entries that such an adapter learns altogether, about."""
-_EPOCHS: Final = {Granularity.USER: 4, Granularity.PERSONA: 2, Granularity.GLOBAL: 2}
+_EPOCHS: Final = {Granularity.USER: 3, Granularity.PERSONA: 1, Granularity.GLOBAL: 1}
 _RATE: Final = 5e-4
 _GROUPS: Final = 3
 _LEAST: Final = 8
@@ -86,10 +86,12 @@ class Tailor:
     def stack(self, person: str, method: Method) -> list[Worn]:
         """The adapters, trained now; those of groups are kept, a person's own isn't."""
         stack: list[Worn] = []
+        keys: list[str] = []
         for granularity in method.learnt:
-            key = self._key(person, method, granularity, [worn.key for worn in stack])
-            if key:
-                stack.append(Worn(key, self._lora(key, person, method, granularity, stack)))
+            if key := self._key(person, method, granularity, keys):
+                lora = self._lora(key, person, method, granularity, stack)
+                stack.append(Worn(adapter_key(lora), lora))
+                keys.append(key)
         return stack
 
     def _key(self, person: str, method: Method, granularity: Granularity, below: Sequence[str]) -> str:
@@ -198,13 +200,3 @@ def wearing(engine: Engine, stack: Sequence[Worn]) -> Iterator[None]:
         yield
     finally:
         engine.wear(())
-
-
-def nats(engine: Engine, stack: Sequence[Worn], examples: Sequence[Example]) -> Float64:
-    """The loss of each example under ``stack``, as the running model has it: mean nats per token that counts."""
-    with wearing(engine, stack):
-        scores = [
-            engine.score(example.tokens[: example.learn_from], [example.tokens[example.learn_from :]])[0]
-            for example in examples
-        ]
-    return np.array([-score.mean for score in scores])

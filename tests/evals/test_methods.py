@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edgeperso.assistant import Assistant
 from edgeperso.errors import EmptyQuestion, UsageError
-from edgeperso.evals.methods import ADDITIONS, CHOICES, Method
+from edgeperso.evals.methods import ADDITIONS, CHOICES, LEARNT, Method
 from edgeperso.evals.setup import Setup
-from edgeperso.types import Hit, Kind, MemoryFilter, Record
+from edgeperso.types import Granularity, Hit, Kind, MemoryFilter, Record
 from edgeperso.vault import Vault
 
 NOW_MS = 1_760_000_000_000
@@ -102,6 +102,23 @@ def test_the_order_of_parts_makes_no_difference(choice: str, additions: list[str
 def test_all_methods_have_names_of_their_own() -> None:
     added = [frozenset[str](), *(frozenset([addition]) for addition in ADDITIONS), frozenset(ADDITIONS)]
     assert len({Method(choice, additions).name for choice in CHOICES for additions in added}) == 7 * 5
+
+
+def test_adapters_are_named_in_the_order_in_which_they_are_worn_where_something_trains() -> None:
+    method = Method.parse("User-LoRA+hybrid+persona-lora+reminder+global-lora", trains=True)
+    assert method.name == "hybrid+reminder+global-lora+persona-lora+user-lora"
+    assert method.learnt == (Granularity.GLOBAL, Granularity.PERSONA, Granularity.USER)
+    assert method.unlearnt == Method.parse("hybrid+reminder")
+    assert Method.parse("user-lora", trains=True).name == "user-lora"
+    assert Method.parse("user-lora", trains=True).unlearnt == Method.parse("none")
+    assert Method.parse("hybrid+persona", trains=True).learnt == ()
+
+
+@pytest.mark.parametrize("addition", LEARNT)
+def test_an_evaluation_that_cannot_train_refuses_adapters(addition: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Method.parse(f"hybrid+{addition}")
+    assert addition not in caught.value.message
 
 
 @pytest.mark.parametrize(

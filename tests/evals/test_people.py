@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeperso.assistant import Assistant, Weigher
 from edgeperso.evals.methods import Method
-from edgeperso.evals.people import Cards
+from edgeperso.evals.people import Cards, groups, mean_vector
 from edgeperso.evals.setup import Setup
 
 PEOPLE = [
@@ -139,3 +140,29 @@ def test_others_texts_name_a_unit_where_they_count_and_only_there(setup: Setup) 
 def test_nobody_is_compared_where_no_method_asks_for_it(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(setup.embedder), "embed", lambda *_: 1 / 0)
     assert cards(setup, PEOPLE, NONE, PROFILE).key("ann", PERSONA) == ""
+
+
+# ---- groups --------------------------------------------------------------------------------------------------------
+
+
+def test_people_who_are_alike_are_one_group(setup: Setup) -> None:
+    texts = [["rye bread", "oat bread"], ["my motorbike"], ["bread bread"], ["a motorbike race", "my motorbike"]]
+    means = np.stack([mean_vector(setup.embedder.embed(of)) for of in texts])
+    assert sorted(groups(means, 2)) == [[0, 2], [1, 3]]
+    assert groups(means, 1) == [[0, 1, 2, 3]]
+
+
+@given(
+    st.integers(0, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, 8), st.integers(0, 2**16), st.booleans()))
+)
+def test_everybody_is_in_one_group(drawn: tuple[int, int, int, bool]) -> None:
+    n, most, seed, alike = drawn
+    vectors = np.random.default_rng(seed).standard_normal((n, 4)).astype(np.float32)
+    if alike and n:
+        vectors[:] = vectors[0]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    parts = groups(vectors, most)
+    assert sorted(place for part in parts for place in part) == list(range(n))
+    assert len(parts) <= most
+    assert all(parts)
+    assert groups(vectors, most) == parts

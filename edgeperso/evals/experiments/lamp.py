@@ -157,11 +157,11 @@ def _ask(
             }
 
             def work(method: Method = method) -> dict[str, Any]:
+                setup.engine.clear()
                 me = setup.assistant(vault, method, now_ms=now_after(records))
+                cards.give(me, item.id, method)
                 question = method.asked(item.input[:ASKED])
                 with wearing(setup.engine, tailor.stack(item.id, method)) if method.learnt else nullcontext():
-                    setup.engine.clear()
-                    cards.give(me, item.id, method)
                     return rate(me, question) if task == "rating" else title(me, question)
 
             out.append((method.name, unit(of, {"id": item.id, "method": method.name}, work)))

@@ -88,28 +88,36 @@ def examples(setup: Setup, task: LampTask, item: LampItem, method: Method, *, mo
         raise DataInvalid(
             "A question doesn't say “review: ” or “paper: ” before its text.", hint="Take a method that trains nothing."
         )
-    records, entries = lamp_records(item), _by_time(item)
     bare = replace(method, choice="none", additions=method.additions & {"reminder"})
+    reading = () if method.choice == "none" else (replace(bare, choice=method.choice),)
     made = []
-    with setup.vault(records) as vault:
-        for place, entry in list(enumerate(entries))[-most:]:
-            question = method.asked(f"{frame[0]}{_written(entry)}"[:ASKED])
-            # Without a time nothing is known to be earlier.
-            reads = method.choice != "none" and entry.when_ms is not None
-            for way in (bare, replace(bare, choice=method.choice)) if reads else (bare,):
-                me = setup.assistant(vault, way, now_ms=now_after(records[:place]))
-                prompt, notes = _prompt(me, task, question, MemoryFilter(before_ms=entry.when_ms))
+    for entry in _by_time(item)[-most:]:
+        question = method.asked(f"{frame[0]}{_written(entry)}"[:ASKED])
+        # A vault of its own: how well a memory fits depends on what else there is, and what came later isn't yet.
+        records = lamp_records(replace(item, profile=_before(entry, item))) if reading else []
+        with setup.vault(records) as vault:
+            for way in (bare, *(reading if records else ())):
+                me = setup.assistant(vault, way, now_ms=now_after(records))
+                prompt, notes = _prompt(me, task, question)
                 if way is bare or notes:
                     made.append(Example((*prompt, *_answer(me, task, entry)), learn_from=len(prompt)))
     return made
 
 
-def _prompt(me: ConditionedAssistant, task: LampTask, question: str, before: MemoryFilter) -> tuple[list[int], int]:
+def _before(entry: LampEntry, item: LampItem) -> tuple[LampEntry, ...]:
+    """What was written strictly before; nothing where a time isn't known."""
+    when_ms = entry.when_ms
+    if when_ms is None:
+        return ()
+    return tuple(one for one in item.profile if one.when_ms is not None and one.when_ms < when_ms)
+
+
+def _prompt(me: ConditionedAssistant, task: LampTask, question: str) -> tuple[list[int], int]:
     """What the model reads before its answer, and how many notes were found for it."""
     if task == "rating":
-        hits, _ = me.find(question, before)
+        hits, _ = me.find(question, MemoryFilter())
         return me.weigher(_RATING).before_label(question, SCORES, hits, cue=_CUE), len(hits)
-    reply = me.ask(question, where=before)
+    reply = me.ask(question)
     reply.close()
     return reply.prompt.tokens, len(reply.prompt.included)
 
@@ -122,7 +130,7 @@ def _answer(me: ConditionedAssistant, task: LampTask, entry: LampEntry) -> list[
     given = " ".join(entry.fields["title"].split())
     if isinstance(choose_form(renderer(engine.info), begin=me.reader.quotes), ChatForm) and engine.info.eos is not None:
         return [*engine.tokenize(given), engine.info.eos]
-    return engine.tokenize(f" {given}\n")
+    return engine.tokenize(f"{given}\n")
 
 
 def _entry_text(fields: dict[str, str]) -> str:
