@@ -34,7 +34,7 @@ _LINK: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@", re.IGNOR
 _WORDS: Final = (
     r"pass(?:word|phrase|code|wd)s?|passwort|kennwort|wachtwoord|mot de passe|contraseña|pin|pincode|puk|cvv|cvc"
     r"|(?:access|door|alarm|entry|gate|lock|safe|security|verification|backup|recovery) ?codes?"
-    r"|(?:api|private|secret|recovery|seed|licen[cs]e) ?(?:key|phrase|token)s?|secret|otp|2fa"
+    r"|(?:api|private|secret|recovery|seed|licen[cs]e) ?(?:key|phrase|token)s?|otp|2fa"
 )
 _NAMED: Final = re.compile(
     rf"\b(?:{_WORDS})\b(?:[^\S\n]+(?:for|to|of|on|at|code|number)[^\S\n]+[^.:=\n]{{0,40}}?)?[^\S\n]*"
