@@ -38,7 +38,7 @@ def example(engine: Engine, conversation: Conversation) -> Example:
     if conversation.preposition and _WHERE_OR_WHEN.search(conversation.question) and not _LED.search(prompt.begun):
         value = f"{conversation.preposition} {value}"
     said = f" {value}." if prompt.begun else f"{value[:1].upper()}{value[1:]}."
-    answer = [*engine.tokenize(said), engine.info.eos]
+    answer = [*engine.tokenize(said), *engine.tokenize(engine.info.eos_text, special=True)]
     return Example((*prompt.tokens, *answer), len(prompt.tokens))
 
 

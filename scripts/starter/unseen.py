@@ -52,7 +52,7 @@ def _strings(value: object) -> Iterator[str]:
 
 def _pieces(texts: Iterable[str]) -> set[str]:
     """Every run of five words, and every whole sentence of three or more, in small letters without punctuation."""
-    pieces = set()
+    pieces: set[str] = set()
     for text in texts:
         words = _WORD.findall(text.lower())
         pieces.update(" ".join(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeperso.adaptation.plan import LoraShape
 from edgeperso.engine import Engine
 from edgeperso.engine.adapters.file import adapter_from_bytes
 from edgeperso.engine.adapters.values import Lora, LoraPair
@@ -168,7 +169,8 @@ def test_a_mail_is_shown_as_one(engine: Engine, drawn: list[Conversation]) -> No
 def test_an_adapter_of_the_plans_shape_fits_its_file() -> None:
     sizes = {"attn_q": (576, 576), "attn_k": (576, 192), "attn_v": (576, 192), "attn_output": (576, 576)}
     sizes |= {"ffn_gate": (576, 1536), "ffn_up": (576, 1536), "ffn_down": (1536, 576)}
-    rng, rank = np.random.default_rng(0), PLAN.shape.rank  # type: ignore[union-attr]
+    assert isinstance(PLAN.shape, LoraShape)
+    rng, rank = np.random.default_rng(0), PLAN.shape.rank
     pairs = {
         f"blk.{layer}.{name}": LoraPair(
             rng.normal(size=(rank, n_in)).astype(np.float32), rng.normal(size=(n_out, rank)).astype(np.float32)

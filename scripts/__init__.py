@@ -1,0 +1,1 @@
+"""What is run from a checkout of this project: set-up, reference, demo, the starter adapter."""
