@@ -13,7 +13,9 @@ between the bare model and the one that wears one of them, so that a cosine near
   model in float32. ``bridge_same_tokens``: of the tokens that llama.cpp then writes greedily (64, unless the model
   ends before: ``bridge_written_tokens``), how many are the trainer's too, until they part.
 - ``stack_cosine``: three LoRAs worn together, each with its scale, against one that is their merged sum, in float32;
-  ``stack_cosine_q4_1`` on the model file as it is shipped.
+  ``stack_cosine_q4_1`` on the model file as it is shipped, where activations are rounded to 8 bits on their way into
+  each matrix, so that the smallest difference grows. ``rounding_cosine_q4_1`` says by how much: the merged sum there
+  against the same sum with its ranks in another order.
 """
 
 from __future__ import annotations
@@ -54,13 +56,13 @@ def main() -> None:
     path = Catalogue(options.models_dir).locate(options.model)
     with Engine.open(path, n_ctx=1024, n_threads=options.threads) as engine:
         figures = swapping(engine, options.swaps, options.seed)
-        figures["stack_cosine_q4_1"] = stacking(engine, options.seed)
+        figures["stack_cosine_q4_1"], figures["rounding_cosine_q4_1"] = stacking(engine, options.seed)
         models = {path.name: engine.info.sha256}
     with tempfile.TemporaryDirectory() as folder:
         floats = Path(folder) / "floats.gguf"
         quantize_file(path, floats, "F32")
         with Engine.open(floats, n_ctx=1024, n_threads=options.threads) as engine:
-            figures["stack_cosine"] = stacking(engine, options.seed)
+            figures["stack_cosine"], _ = stacking(engine, options.seed)
             figures |= bridge(engine, options.seed)
     report("adapters", figures, n=options.swaps, seed=options.seed, models=models, as_json=options.json)
 
@@ -109,15 +111,22 @@ def timed_ms(action: Callable[[], object]) -> float:
 # ---- agreement -----------------------------------------------------------------------------------------------------
 
 
-def stacking(engine: Engine, seed: int) -> float:
+def stacking(engine: Engine, seed: int) -> tuple[float, float]:
+    """Three worn against their sum, and the sum against itself in another order."""
+    parts = [(random_lora(engine, seed + at, EVERY_MATRIX, 0.1), scale) for at, scale in enumerate(SCALES)]
+    stacked = adapted(engine, [Worn(f"part {at}", lora, scale) for at, (lora, scale) in enumerate(parts)])
+    summed = adapted(engine, [Worn("sum", merged(parts))])
+    turned = adapted(engine, [Worn("turned", merged(parts[::-1]))])
+    return least_cosine(stacked, summed), least_cosine(turned, summed)
+
+
+def adapted(engine: Engine, stack: Sequence[Worn]) -> Float32:
+    """The log-probabilities after each token of the text but the last, with ``stack`` worn."""
     tokens = text_tokens(engine)
-    loras = [random_lora(engine, seed + number, EVERY_MATRIX, 0.1) for number in range(len(SCALES))]
-    engine.wear([Worn(f"part {at}", lora, scale) for at, (lora, scale) in enumerate(zip(loras, SCALES, strict=True))])
-    stacked = engine.log_probs(tokens[:1], tokens[1:])
-    engine.wear([Worn("sum", merged(list(zip(loras, SCALES, strict=True))))])
-    summed = engine.log_probs(tokens[:1], tokens[1:])
+    engine.wear(stack)
+    rows = engine.log_probs(tokens[:1], tokens[1:])
     engine.wear([])
-    return least_cosine(stacked, summed)
+    return rows
 
 
 def bridge(engine: Engine, seed: int) -> dict[str, float]:
@@ -125,7 +134,7 @@ def bridge(engine: Engine, seed: int) -> dict[str, float]:
 
     tokens = text_tokens(engine)
     lora = random_lora(engine, seed, EVERY_MATRIX, 0.1)
-    bare = engine.log_probs(tokens[:1], tokens[1:])
+    bare = adapted(engine, [])
     engine.wear([Worn("bridge", lora)])
     generation = engine.generate(tokens, max_tokens=WRITTEN_TOKENS)
     for _ in generation:
