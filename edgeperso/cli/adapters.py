@@ -26,7 +26,7 @@ from edgeperso.times import day_of
 from edgeperso.types import Granularity
 
 if TYPE_CHECKING:
-    from edgeperso.vault.adapter_rows import StoredAdapter, WornRow
+    from edgeperso.vault.adapters import StoredAdapter, WornRow
 
 __all__ = ["AdapterArgument", "app"]
 
@@ -171,6 +171,7 @@ def compare_adapters(
 ) -> None:
     """Measure two adapters on texts of yours that neither learnt from, and on general ones; lower is better."""
     with run.assistant() as me:
+        run.out.note("Measuring: the same texts with neither, with the one, with the other. A minute or more.")
         compared = me.adapters.compare(*(me.vault.adapters.named(one).id for one in (first, second)))
     run.out.result(compared.as_dict())
     run.out.rows(
