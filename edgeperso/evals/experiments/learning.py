@@ -103,7 +103,8 @@ def _people(setup: Setup, items: Iterator[LampItem], plan: Plan) -> Iterator[_Pe
 
 
 def _read(setup: Setup, person: _Person, learnt: Callable[[int], Learnt], place: int, other: int) -> dict[str, Any]:
-    own, others = learnt(place), learnt(other).adapter
+    # The other's first: the last one trained is the next person's other, and stays at hand.
+    others, own = learnt(other).adapter, learnt(place)
     with wearing(setup.engine, [Worn(adapter_key(others), others)]):
         setup.engine.clear()
         elsewhere = personal_losses(setup.engine, person.lesson)

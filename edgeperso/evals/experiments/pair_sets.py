@@ -1,7 +1,9 @@
 """Preference pairs to learn from and to be judged by: of an invented person with a style, and of people's judgments.
 
-The invented person wants the figure first, in short sentences, with the next step and without praise or officialese.
+The invented person wants the figure first, then the next step, in plain sentences, without praise and officialese.
 Three parts share nothing but that style: tasks, forms of questions, and forms of both answers are different in each.
+The forms were worded so that a model that knows nothing of the person is near chance (SmolLM2-135M, nats a token: 0.58 on
+the part for the figures), before anything was trained on them.
 """
 
 from __future__ import annotations
@@ -85,19 +87,19 @@ _TRAIN: Final = _Part(
     ),
     ("How long should I {task}?", "I want to {task}. For how long?"),
     (
-        "{Amount}. Then {step}.",
-        "{Amount}, no more. After that {step}.",
-        "{Amount} is enough. Next, {step}.",
-        "{Amount}. Afterwards {step}.",
-        "{Amount} at least. Then just {step}.",
+        "{Amount}. After that you {step}, and that is all.",
+        "{Amount} is enough. Then you can {step}.",
+        "{Amount}. When the time is up, {step}.",
+        "{Amount}, no more and no less. The next thing to do is to {step}.",
+        "{Amount} at least. As soon as it is over, {step}.",
     ),
     (
-        "What a great question! You will love this: give it {amount}, and then {step}!",
-        "Oh, how exciting that you are doing this! Many people take {amount} and then happily {step}!",
+        "What a great question! Give it {amount}, and then {step}!",
+        "Yay, splendid plan, bravo! Then {step}, after a dreamy {amount}, hooray!",
+        "Pursuant to usage, a term of {amount} be observed; thereupon {step}.",
         "It is generally recommended to allow a period of {amount}, after which one should {step}.",
-        "In most cases a duration of {amount} would be considered appropriate before you {step}.",
-        "You can {step} later, but before you do that you will have to wait for {amount}.",
-        "Before you {step}, there is some waiting to be done, which comes to {amount}.",
+        "Whoever wants to {step} waits first, and waiting here means {amount}.",
+        "Before you {step}, you have to wait for {amount}.",
     ),
 )
 _DEV: Final = _Part(
@@ -114,11 +116,15 @@ _DEV: Final = _Part(
         ("keep seedlings indoors", "six weeks", "set them out by day"),
     ),
     ("How much time does it take to {task}?", "Can you say how long one has to {task}?"),
-    ("{Amount} does it. When that is over, {step}.", "Take {amount}. Follow up: {step}.", "{Amount}, roughly. {Step}."),
     (
-        "I am so glad you asked me this! A lovely {amount} is perfect, and then it is time to {step}!",
-        "The customary interval in such matters amounts to {amount}; subsequently it is advisable to {step}.",
-        "First think about how you will {step}, because the wait, which is {amount}, comes before it.",
+        "{Amount} does it. Once that is done, you only have to {step}.",
+        "Take {amount}. What is left for you to do is to {step}.",
+        "{Amount}, roughly. From then on you are free to {step}.",
+    ),
+    (
+        "I am so glad you asked me this! It takes {amount}, and then it is time to {step}!",
+        "Interval as customary hereabouts: {amount}; subsequent measure, to wit, {step}.",
+        "To {step} is what comes at the end, and the wait before it is {amount}.",
     ),
 )
 _TEST: Final = _Part(
@@ -146,18 +152,18 @@ _TEST: Final = _Part(
     ),
     ("What is a good time to {task}, in your view?", "Today I have to {task}; tell me the time it needs."),
     (
-        "About {amount} will do. Once done, {step}.",
-        "{Amount}, by the clock. Last thing: {step}.",
-        "Count on {amount}. From there, {step}.",
-        "{Amount}. Finish it off: {step}.",
+        "About {amount} will do. Once you have waited that long, {step}.",
+        "{Amount}, by the clock. The last thing that you do is to {step}.",
+        "Count on {amount}. At the end of it, {step}.",
+        "{Amount}, and not a moment longer. Finish by going on to {step}.",
     ),
     (
-        "Wow, I really admire that you want to try it! Treat yourself to {amount}, then {step}, and enjoy!",
-        "That sounds like so much fun, thank you for asking! Let it be {amount} and {step} with a smile!",
-        "According to common practice, {amount} may be regarded as sufficient, whereupon you are invited to {step}.",
-        "Please note that the process normally requires {amount} prior to the stage at which you {step}.",
-        "Well, in the end you are going to {step}, and as for what precedes it, that part lasts {amount}.",
-        "There will come a moment to {step}, though not until a while has gone by, namely {amount}.",
+        "That sounds like so much fun, thank you for asking! Take {amount} and then {step}!",
+        "Wow, wow, marvellous! Oh {amount}, precious {amount}, then {step}, cheers!",
+        "Please note that the process normally requires {amount} before you {step}.",
+        "Stipulated duration {amount}, whereupon the undersigned would {step}.",
+        "In the end you {step}, and what comes before that lasts {amount}.",
+        "There will be a moment to {step}, but not until a while has gone by, namely {amount}.",
     ),
 )
 

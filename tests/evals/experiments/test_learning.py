@@ -76,10 +76,12 @@ def test_people_who_wrote_enough_are_asked_about_their_newest_reviews(
     result = run_learning(setup, questions)
     assert [one["id"] for one in outcomes(setup)] == ["p0", "p1", "p2", "p3"]
     assert result.n == 4
-    for who, lesson in enumerate(learnt):
-        held = [setup.engine.detokenize(one.tokens) for one in lesson.held_out]  # type: ignore[union-attr]
-        assert [text.split()[-1] for text in held] == [f"{who}{at}" for at in (3, 2, 1, 0)], "the file has them first"
-        assert len(lesson.train) == 6
+    held = [
+        [setup.engine.detokenize(one.tokens).split()[-1] for one in lesson.held_out]  # type: ignore[union-attr]
+        for lesson in learnt
+    ]
+    assert sorted(held) == [[f"{who}{at}" for at in (3, 2, 1, 0)] for who in range(4)], "the file has the newest first"
+    assert {len(lesson.train) for lesson in learnt} == {6}
     assert len(learnt) == 4, "each is trained once, though two read it"
 
 
