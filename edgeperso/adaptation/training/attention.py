@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from edgeperso.adaptation.training.architecture import Architecture
+from edgeperso.adaptation.training.tape import Kept
 
-__all__ = ["Attended", "Turns", "attend", "attend_back"]
+__all__ = ["Turns", "attend", "attend_back"]
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001  the public name keeps no sums
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward  # noqa: SLF001
@@ -41,59 +41,61 @@ class Turns:
         self._complex = torch.complex(self._cos, self._sin)
         self._halves = sizes.halves
 
-    def turn(self, x: Tensor, *, back: bool = False) -> Tensor:
-        """``float32[n, heads, head_size]`` turned by each token's position, or back by as much."""
+    def turn_(self, x: Tensor, *, back: bool = False) -> None:
+        """Turn ``float32[n, heads, head_size]`` in place by each token's position, or back by as much."""
         if not self._halves:
-            turns = self._complex.conj() if back else self._complex
-            pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
-            return torch.view_as_real(pairs * turns).flatten(-2)
+            torch.view_as_complex(x.view(*x.shape[:-1], -1, 2)).mul_(self._complex.conj() if back else self._complex)
+            return
         first, second = x.chunk(2, dim=-1)
         sin = -self._sin if back else self._sin
-        return torch.cat((first * self._cos - second * sin, second * self._cos + first * sin), dim=-1)
+        turned = (first * self._cos).addcmul_(second, sin, value=-1)
+        second.mul_(self._cos).addcmul_(first, sin)
+        first.copy_(turned)
 
 
-class Attended(NamedTuple):
-    """What the backward pass needs: queries, keys and values ``float32[n, heads, head_size]`` after turning, the result
-    of the queries' shape, and the kernel's sums for each sequence."""
-
-    queries: Tensor
-    keys: Tensor
-    values: Tensor
-    out: Tensor
-    sums: list[Tensor]
-
-
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bounds: Sequence[int]) -> Attended:
-    """Every token looks at its own sequence up to itself; several query heads share a key head."""
-    group = queries.shape[1] // keys.shape[1]
-    wide_keys, wide_values = keys.repeat_interleave(group, 1), values.repeat_interleave(group, 1)
-    out = torch.empty_like(queries)
-    sums = []
+def attend(kept: Kept, bounds: Sequence[int]) -> None:
+    """Fill ``kept.attended`` and its sums: every token looks at its own sequence up to itself."""
+    kept.sums.clear()
     for start, stop in pairwise(bounds):
-        result, total = _forward(*(_heads(x, start, stop) for x in (queries, wide_keys, wide_values)), 0.0, True)
-        out[start:stop] = result[0].transpose(0, 1)
-        sums.append(total)
-    return Attended(queries, keys, values, out, sums)
+        queries, keys, values = _heads(kept, start, stop)
+        result, sums = _forward(queries, keys.expand_as(queries), values.expand_as(queries), 0.0, True)
+        _by_group(kept.attended[start:stop], len(keys)).copy_(result)
+        kept.sums.append(sums)
 
 
-def attend_back(gradient: Tensor, done: Attended, bounds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of queries, keys and values from that of the result, ``float32[n, heads, head_size]``."""
-    kv_heads = done.keys.shape[1]
-    group = done.queries.shape[1] // kv_heads
-    wide_keys, wide_values = done.keys.repeat_interleave(group, 1), done.values.repeat_interleave(group, 1)
-    of_queries, of_keys, of_values = (torch.empty_like(gradient) for _ in range(3))
-    for (start, stop), total in zip(pairwise(bounds), done.sums, strict=True):
-        given, queries, keys, values, out = (
-            _heads(x, start, stop) for x in (gradient, done.queries, wide_keys, wide_values, done.out)
+def attend_back(gradient: Tensor, kept: Kept, bounds: Sequence[int]) -> Tensor:
+    """The gradient of ``kept.qkv``, in its shape, from that of ``kept.attended``."""
+    into = torch.empty_like(kept.qkv)
+    for (start, stop), sums in zip(pairwise(bounds), kept.sums, strict=True):
+        queries, keys, values = _heads(kept, start, stop)
+        groups = len(keys)
+        of_queries, of_keys, of_values = _backward(
+            _by_group(gradient[start:stop], groups),
+            queries,
+            keys.expand_as(queries),
+            values.expand_as(queries),
+            _by_group(kept.attended[start:stop], groups),
+            sums,
+            0.0,
+            True,
         )
-        results = _backward(given, queries, keys, values, out, total, 0.0, True)
-        for into, result in zip((of_queries, of_keys, of_values), results, strict=True):
-            into[start:stop] = result[0].transpose(0, 1)
-    n, _, size = gradient.shape
-    shared = (n, kv_heads, group, size)
-    return of_queries, of_keys.view(shared).sum(2), of_values.view(shared).sum(2)
+        heads = gradient.shape[1]
+        part = into[start:stop]
+        _by_group(part[:, :heads], groups).copy_(of_queries)
+        torch.sum(of_keys, 1, out=part[:, heads : heads + groups].transpose(0, 1))
+        torch.sum(of_values, 1, out=part[:, heads + groups :].transpose(0, 1))
+    return into
 
 
-def _heads(x: Tensor, start: int, stop: int) -> Tensor:
-    """``[1, heads, stop - start, head_size]``: one sequence as the kernel reads it, without a copy."""
-    return x[start:stop].transpose(0, 1)[None]
+def _heads(kept: Kept, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+    """One sequence as the kernel reads it, without a copy: queries ``[kv_heads, group, length, head_size]``, keys and
+    values ``[kv_heads, 1, length, head_size]``; the heads of a group share theirs."""
+    part, heads = kept.qkv[start:stop], kept.attended.shape[1]
+    groups = (part.shape[1] - heads) // 2
+    keys, values = part[:, heads : heads + groups], part[:, heads + groups :]
+    return _by_group(part[:, :heads], groups), _by_group(keys, groups), _by_group(values, groups)
+
+
+def _by_group(x: Tensor, groups: int) -> Tensor:
+    """``[length, heads, head_size]`` seen as ``[groups, heads / groups, length, head_size]``."""
+    return x.unflatten(1, (groups, -1)).permute(1, 2, 0, 3)

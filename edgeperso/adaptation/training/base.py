@@ -1,7 +1,8 @@
 """The base model's frozen weights: the GGUF file's own bytes, mapped, turned into numbers as they are used.
 
-A matrix is dequantized into a buffer of the computing type, used, and overwritten by the next layer's. What stays in
-memory is the output matrix and the vectors.
+A layer's matrices are dequantized into buffers of the computing type, used, and overwritten by the next layer's. What
+stays in memory is the output matrix, the vectors, and as many layers as fit a fixed allowance; the mapped pages are let
+go after each layer (the system's file cache still has them).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ __all__ = ["Base", "best_dtype"]
 
 _SCRATCH: Final = 1 << 20
 """Elements that are dequantized at a time on their way to bfloat16: 4 MB stay in the cache."""
+
+_KEPT_BYTES: Final = 1 << 28
+"""Of matrices in the computing type that are kept: a small model is dequantized once."""
 
 
 def best_dtype() -> torch.dtype:
@@ -61,7 +65,9 @@ class Base:
         self._pool = ThreadPoolExecutor(self._threads)
         self._scratch = np.empty(_SCRATCH, np.float32)
         self._loaded = -1
-        self._buffers = {site: self._buffer(names) for site, names in SITES.items()}
+        self._buffers = self._new_buffers()
+        self._kept: dict[int, dict[str, Tensor]] = {}
+        self._may_keep = _KEPT_BYTES // sum(each.nbytes for each in self._buffers.values())
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -73,14 +79,14 @@ class Base:
 
     def layer(self, number: int) -> dict[str, Tensor]:
         """The layer's matrices by site (`SITES`), ``[outputs, inputs]``; valid until another layer is asked for."""
+        if number in self._kept:
+            return self._kept[number]
+        if len(self._kept) < self._may_keep:
+            self._kept[number] = self._load(number, self._new_buffers())
+            return self._kept[number]
         if number != self._loaded:
             self._loaded = -1
-            for site, names in SITES.items():
-                at = 0
-                for name in names:
-                    rows = self.sizes.matrix(name)[0]
-                    self._fill(f"blk.{number}.{name}.weight", self._buffers[site][at : at + rows])
-                    at += rows
+            self._load(number, self._buffers)
             self._loaded = number
         return self._buffers
 
@@ -89,6 +95,7 @@ class Base:
         inputs, outputs = self._places[name].shape
         out = torch.empty(outputs, inputs, dtype=self.dtype)
         self._fill(name, out)
+        self._let_go()
         return out
 
     def vector(self, name: str) -> Tensor:
@@ -104,9 +111,27 @@ class Base:
         dequantize_into(memoryview(rows).cast("B"), place.kind, out)
         return torch.from_numpy(out)
 
-    def _buffer(self, names: tuple[str, ...]) -> Tensor:
-        shapes = [self.sizes.matrix(name) for name in names]
-        return torch.empty(sum(outputs for outputs, _ in shapes), shapes[0][1], dtype=self.dtype)
+    def _new_buffers(self) -> dict[str, Tensor]:
+        shapes = {site: [self.sizes.matrix(name) for name in names] for site, names in SITES.items()}
+        return {
+            site: torch.empty(sum(outputs for outputs, _ in each), each[0][1], dtype=self.dtype)
+            for site, each in shapes.items()
+        }
+
+    def _load(self, number: int, buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Fill ``buffers`` with a layer's matrices; the file's pages aren't held on to."""
+        for site, names in SITES.items():
+            at = 0
+            for name in names:
+                rows = self.sizes.matrix(name)[0]
+                self._fill(f"blk.{number}.{name}.weight", buffers[site][at : at + rows])
+                at += rows
+        self._let_go()
+        return buffers
+
+    def _let_go(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def _data(self, place: TensorPlace) -> memoryview:
         return self._bytes[place.offset : place.offset + place.size_bytes]

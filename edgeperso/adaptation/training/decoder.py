@@ -11,27 +11,19 @@ Source of the layer: Touvron et al., "LLaMA", 2023 (arXiv:2302.13971); Yang et a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from edgeperso.adaptation.training.architecture import SITES
-from edgeperso.adaptation.training.attention import Attended, Turns, attend, attend_back
+from edgeperso.adaptation.training.attention import Turns, attend, attend_back
 from edgeperso.adaptation.training.base import Base
+from edgeperso.adaptation.training.tape import Kept, Tape
 from edgeperso.adaptation.training.weights import LowRank, Weights
 
-__all__ = ["Decoder", "Saved", "norm", "norm_back"]
+__all__ = ["Decoder", "norm", "norm_back"]
 
 _silu_back = torch.ops.aten.silu_backward
-
-
-class Saved(NamedTuple):
-    """Of one layer: its input and its middle, ``float32[n, width]``, and its attention."""
-
-    start: Tensor
-    middle: Tensor
-    attended: Attended
 
 
 class Decoder:
@@ -55,70 +47,66 @@ class Decoder:
         ]
         self._factors = base.vector("rope_freqs.weight") if base.has("rope_freqs.weight") else None
 
-    def forward(
-        self, x: Tensor, bounds: Sequence[int], added: Sequence[dict[str, LowRank]], saved: list[Saved] | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, bounds: Sequence[int], added: Sequence[dict[str, LowRank]], tape: Tape) -> Tensor:
         """``float32[n, width]`` after the last layer, from the embeddings of packed sequences.
 
         Args:
             x: ``float32[n, width]``.
             bounds: where each sequence starts, and n.
             added: `Weights.sites`.
-            saved: takes what `backward` needs; None where there will be none.
+            tape: takes what `backward` needs, and the result.
         """
         turns = Turns(self._base.sizes, bounds, self._factors)
+        tape.layer(0, len(x)).start.copy_(x)
         for layer, low in enumerate(added):
-            matrices = self._base.layer(layer)
-            first, second = self._norms[layer]
-            attended = self._attention(norm(x, first, self._base), layer, matrices, low, turns, bounds)
-            middle = x + _apply(attended.out.flatten(1).to(self._base.dtype), matrices["o"], low.get("o"))
-            if saved is not None:
-                saved.append(Saved(x, middle, attended))
-            gate, up = _apply(norm(middle, second, self._base), matrices["gate_up"], low.get("gate_up")).chunk(2, dim=1)
-            x = middle + _apply(torch.nn.functional.silu(gate).mul_(up), matrices["down"], low.get("down"))
-        return x
+            matrices, kept = self._base.layer(layer), tape.layer(layer, len(x))
+            self._attend(kept, layer, matrices, low, turns, bounds)
+            attended = kept.attended.flatten(1).to(self._base.dtype)
+            torch.add(kept.start, _apply(attended, matrices["o"], low.get("o")), out=kept.middle)
+            a = norm(kept.middle, self._norms[layer][1], self._base)
+            gate, up = _apply(a, matrices["gate_up"], low.get("gate_up")).chunk(2, dim=1)
+            product = torch.nn.functional.silu(gate).mul_(up)
+            after = tape.layer(layer + 1, len(x)).start
+            torch.add(kept.middle, _apply(product, matrices["down"], low.get("down")), out=after)
+        return tape.layer(len(added), len(x)).start
 
     def backward(
-        self,
-        gradient: Tensor,
-        bounds: Sequence[int],
-        added: Sequence[dict[str, LowRank]],
-        saved: list[Saved],
-        into: Tensor,
+        self, gradient: Tensor, bounds: Sequence[int], added: Sequence[dict[str, LowRank]], tape: Tape, into: Tensor
     ) -> Tensor:
-        """The embeddings' gradient ``float32[n, width]``, from that of `forward`'s result; ``saved`` is used up.
+        """The embeddings' gradient ``float32[n, width]``, from that of `forward`'s result.
 
         Args:
-            gradient: ``float32[n, width]``; it is written over.
-            bounds, added, saved: as they were in `forward`.
+            gradient: ``float32[n, width]``.
+            bounds, added, tape: as `forward` had and left them.
             into: the flat vector that gradients of weights are added to.
         """
         turns = Turns(self._base.sizes, bounds, self._factors)
         for layer in reversed(range(len(added))):
-            matrices, low, kept = self._base.layer(layer), added[layer], saved.pop()
-            pull = _Pull(self._weights, layer, matrices, low, into)
+            kept = tape.layer(layer, len(gradient))
+            pull = _Pull(self._weights, layer, self._base.layer(layer), added[layer], into)
             gradient = self._feed_forward_back(gradient, layer, kept, pull)
             gradient = self._attention_back(gradient, layer, kept, pull, turns, bounds)
         return gradient
 
-    def _attention(
+    def _attend(
         self,
-        a: Tensor,
+        kept: Kept,
         layer: int,
         matrices: dict[str, Tensor],
         low: dict[str, LowRank],
         turns: Turns,
         bounds: Sequence[int],
-    ) -> Attended:
+    ) -> None:
+        """Fill what is kept of the layer's attention."""
         sizes = self._base.sizes
-        qkv = _apply(a, matrices["qkv"], low.get("qkv")).float()
+        qkv = _apply(norm(kept.start, self._norms[layer][0], self._base), matrices["qkv"], low.get("qkv"))
+        kept.qkv.copy_(qkv.view_as(kept.qkv))
         if (bias := self._biases[layer]) is not None:
-            qkv += bias
-        heads = qkv.view(len(a), -1, sizes.head_size)
-        queries, keys, values = heads.split((sizes.heads, sizes.kv_heads, sizes.kv_heads), dim=1)
-        return attend(turns.turn(queries), turns.turn(keys), values, bounds)
+            kept.qkv += bias.view(-1, sizes.head_size)
+        turns.turn_(kept.qkv[:, : sizes.heads + sizes.kv_heads])
+        attend(kept, bounds)
 
-    def _feed_forward_back(self, gradient: Tensor, layer: int, kept: Saved, pull: _Pull) -> Tensor:
+    def _feed_forward_back(self, gradient: Tensor, layer: int, kept: Kept, pull: _Pull) -> Tensor:
         gain = self._norms[layer][1]
         a = norm(kept.middle, gain, self._base)
         gate, up = pull.again("gate_up", a).chunk(2, dim=1)
@@ -131,16 +119,16 @@ class Decoder:
         return norm_back(pull("gate_up", a, both), kept.middle, gain, self._base.sizes.epsilon).add_(gradient)
 
     def _attention_back(
-        self, gradient: Tensor, layer: int, kept: Saved, pull: _Pull, turns: Turns, bounds: Sequence[int]
+        self, gradient: Tensor, layer: int, kept: Kept, pull: _Pull, turns: Turns, bounds: Sequence[int]
     ) -> Tensor:
-        gain, dtype = self._norms[layer][0], self._base.dtype
-        out = kept.attended.out
-        of_out = pull("o", out.flatten(1).to(dtype) if pull.trains("o") else None, gradient.to(dtype))
-        queries, keys, values = attend_back(of_out.float().view(out.shape), kept.attended, bounds)
-        parts = (turns.turn(queries, back=True), turns.turn(keys, back=True), values)
-        of_qkv = torch.cat([part.flatten(1) for part in parts], dim=1).to(dtype)
+        gain, sizes, dtype = self._norms[layer][0], self._base.sizes, self._base.dtype
+        attended = kept.attended.flatten(1).to(dtype) if pull.trains("o") else None
+        of_attended = pull("o", attended, gradient.to(dtype))
+        of_qkv = attend_back(of_attended.float().view_as(kept.attended), kept, bounds)
+        turns.turn_(of_qkv[:, : sizes.heads + sizes.kv_heads], back=True)
         a = norm(kept.start, gain, self._base) if pull.trains("qkv") else None
-        return norm_back(pull("qkv", a, of_qkv), kept.start, gain, self._base.sizes.epsilon).add_(gradient)
+        of_a = pull("qkv", a, of_qkv.flatten(1).to(dtype))
+        return norm_back(of_a, kept.start, gain, sizes.epsilon).add_(gradient)
 
 
 class _Pull:

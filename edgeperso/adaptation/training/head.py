@@ -13,8 +13,10 @@ from edgeperso.adaptation.training.decoder import norm, norm_back
 
 __all__ = ["Head"]
 
-_LOGITS: Final = 1 << 21
-"""Logits that are computed at a time: 8 MB of float32."""
+_ROWS: Final = 128
+"""Rows whose logits are held at a time, in the computing type: fewer would read the output matrix more often."""
+_FLOATS: Final = 16
+"""Of those, rows that are looked at in float32 at a time: they stay in the cache."""
 
 
 class Head:
@@ -24,7 +26,6 @@ class Head:
         self._base = base
         self._gain = base.vector("output_norm.weight")
         self._matrix = base.matrix("output.weight" if base.has("output.weight") else "token_embd.weight")
-        self._chunk = max(16, _LOGITS // len(self._matrix))
 
     def logits(self, x: Tensor) -> Tensor:
         """``float32[n, vocabulary]`` from ``float32[n, width]`` after the last layer."""
@@ -37,29 +38,29 @@ class Head:
             x: ``float32[m, width]`` after the last layer, of the rows that count.
             targets: ``int64[m]``.
         """
-        return torch.cat(
-            [
-                torch.log_softmax(self.logits(some), 1).gather(1, wanted[:, None])[:, 0]
-                for some, wanted in zip(x.split(self._chunk), targets.split(self._chunk), strict=True)
-            ]
-        )
+        found = []
+        for some, wanted in zip(x.split(_ROWS), targets.split(_ROWS), strict=True):
+            logits = norm(some, self._gain, self._base) @ self._matrix.T
+            for few, places in zip(logits.split(_FLOATS), wanted.split(_FLOATS), strict=True):
+                found.append(torch.log_softmax(few.float(), 1).gather(1, places[:, None])[:, 0])
+        return torch.cat(found)
 
     def backward(self, x: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The log-probabilities as `log_probs` gives them, and the gradient of their sum weighted by ``weights``
         ``float32[m]`` by ``x``, ``float32[m, width]``."""
-        chunks = zip(*(each.split(self._chunk) for each in (x, targets, weights)), strict=True)
-        found = [self._chunk_back(*chunk) for chunk in chunks]
-        return torch.cat([log_probs for log_probs, _ in found]), torch.cat([gradient for _, gradient in found])
+        log_probs, gradients = [], []
+        for some, wanted, by in zip(*(each.split(_ROWS) for each in (x, targets, weights)), strict=True):
+            logits = norm(some, self._gain, self._base) @ self._matrix.T
+            for few, places, weight in zip(*(each.split(_FLOATS) for each in (logits, wanted, by)), strict=True):
+                log_probs.append(_gradient_of_logits_(few, places[:, None], weight[:, None]))
+            gradients.append(norm_back(logits @ self._matrix, some, self._gain, self._base.sizes.epsilon))
+        return torch.cat(log_probs), torch.cat(gradients)
 
-    def _chunk_back(self, x: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.logits(x)
-        places = targets[:, None]
-        logits -= logits.amax(1, keepdim=True)
-        log_probs = logits.gather(1, places)[:, 0]
-        sums = logits.exp_().sum(1)
-        log_probs -= sums.log()
-        # d log p(target) / d logits = [target] - p
-        logits *= (-weights / sums)[:, None]
-        logits.scatter_add_(1, places, weights[:, None])
-        of_normed = logits.to(self._base.dtype) @ self._matrix
-        return log_probs, norm_back(of_normed, x, self._gain, self._base.sizes.epsilon)
+
+def _gradient_of_logits_(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The targets' log-probabilities; ``logits`` become the gradient of their weighted sum: ``[target] - p`` each."""
+    logs = torch.log_softmax(logits.float(), 1)
+    log_probs = logs.gather(1, targets)[:, 0]
+    logs.exp_().mul_(-weights).scatter_add_(1, targets, weights)
+    logits.copy_(logs)
+    return log_probs

@@ -101,6 +101,11 @@ class _Training:
         for number in range(len(self._lengths)):
             model.check(pack(self._texts[number : number + 1] or both(self._pairs[number])))
         self._steps = schedule(self._lengths, batch_tokens=plan.batch_tokens, epochs=plan.epochs, seed=plan.seed)
+        model.reserve(
+            max(sum(self._lengths[number] for number in step) for step in self._steps),
+            max(len(step) for step in self._steps) * (2 if self._pairs else 1),
+            learn=True,
+        )
         self._digest = digest(base_sha256, examples, plan, start, frozen)
         self._start = start
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from edgeperso.adaptation.plan import LoraShape, SoftShape
 from edgeperso.adaptation.training.base import Base
-from edgeperso.adaptation.training.decoder import Decoder, Saved
+from edgeperso.adaptation.training.decoder import Decoder
 from edgeperso.adaptation.training.head import Head
 from edgeperso.adaptation.training.packing import Pack
+from edgeperso.adaptation.training.tape import Tape
 from edgeperso.adaptation.training.weights import LowRank, Weights
 from edgeperso.engine.adapters.values import Adapter, Lora
 from edgeperso.errors import UsageError
@@ -33,7 +34,6 @@ class Reading(NamedTuple):
     bounds: tuple[int, ...]
     length: int
     added: list[dict[str, LowRank]]
-    saved: list[Saved]
 
 
 class Model:
@@ -56,6 +56,7 @@ class Model:
             self.weights = Weights(self.base.sizes, shape, frozen, dtype=dtype)
             self.head = Head(self.base)
             self._decoder = Decoder(self.base, self.weights)
+            self._tape: Tape | None = None
         except BaseException:
             self.base.close()
             raise
@@ -85,21 +86,28 @@ class Model:
         if pack.tokens.min() < 0 or pack.tokens.max() >= self.base.sizes.vocabulary:
             raise UsageError("A token is not of this model's vocabulary.")
 
+    def reserve(self, tokens: int, sequences: int, *, learn: bool) -> None:
+        """Take the memory for packs of up to ``tokens`` tokens in ``sequences``; less, or no `backward`, may follow."""
+        tokens += sequences * self.weights.virtual_tokens
+        if self._tape is None or self._tape.tokens < tokens or self._tape.learn < learn:
+            self._tape = None
+            self._tape = Tape(self.base.sizes, tokens, learn=learn)
+
     def read(self, flat: Float32, pack: Pack, *, learn: bool) -> Reading:
-        """Read ``pack`` with the weights ``flat``; ``learn`` keeps what `backward` needs."""
+        """Read ``pack`` with the weights ``flat``; ``learn`` keeps what `backward` needs, until the next reading."""
+        self.reserve(len(pack.tokens), len(pack.bounds) - 1, learn=learn)
         vector = torch.from_numpy(flat)
         added = self.weights.sites(vector)
         x, bounds = self._embed(vector, pack)
-        saved: list[Saved] = []
-        last = self._decoder.forward(x, bounds, added, saved if learn else None)
+        last = self._decoder.forward(x, bounds, added, self._tape)
         places = torch.from_numpy(pack.rows + self.weights.virtual_tokens * (pack.owners + 1))
-        return Reading(last[places], places, bounds, len(x), added, saved)
+        return Reading(last[places], places, bounds, len(x), added)
 
     def backward(self, gradient: Tensor, reading: Reading) -> Float32:
-        """The flat vector's gradient, from that of the rows, ``float32[m, width]``; ``reading`` is used up."""
+        """The flat vector's gradient, from that of the rows, ``float32[m, width]``; ``reading`` is the last one."""
         into = torch.zeros(self.weights.size)
         whole = torch.zeros(reading.length, gradient.shape[1]).index_copy_(0, reading.places, gradient)
-        whole = self._decoder.backward(whole, reading.bounds, reading.added, reading.saved, into)
+        whole = self._decoder.backward(whole, reading.bounds, reading.added, self._tape, into)
         if (soft := self.weights.soft(into)) is not None:
             for start in reading.bounds[:-1]:
                 soft += whole[start : start + len(soft)]
