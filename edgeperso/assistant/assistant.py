@@ -221,7 +221,7 @@ class Assistant(Taught):
     # Correcting and letting go
 
     def edit(self, memory_id: int, text: str) -> Memory:
-        """Replace a memory's text; what was derived from the old text goes.
+        """Replace a memory's text; what was derived from the old text goes, and adapters that learnt it are taken off.
 
         Raises:
             NotFound: there is no such memory.
@@ -229,6 +229,7 @@ class Assistant(Taught):
         if not text.strip():
             raise UsageError("The new text is empty.", hint="Use `forget` to delete a memory.")
         memory = self.vault.memories.edit(memory_id, text.strip())
+        self._follow_taint()
         self.catch_up()
         return memory
 
@@ -240,10 +241,14 @@ class Assistant(Taught):
         """Delete it for good: text, vectors, index, facts, the answers that drew on it, and what adapters learnt with
         it: those are taken off at once (`Receipt.adapter_ids`). `relearn` trains them again without it."""
         receipt = erase(self.vault, what)
+        self._follow_taint()
         derive_facts(self.vault)
+        return receipt
+
+    def _follow_taint(self) -> None:
+        """What was learnt from a text that went is not worn a moment longer."""
         if self._engine is not None:
             self.dress()
-        return receipt
 
     def export(self, path: str | Path) -> ExportReport:
         """Write all memories, the profile and the conversations as readable JSONL to a new file: the person's own data,
