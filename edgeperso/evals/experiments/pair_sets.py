@@ -2,8 +2,8 @@
 
 The invented person wants the figure first, then the next step, in plain sentences, without praise and officialese.
 Three parts share nothing but that style: tasks, forms of questions, and forms of both answers are different in each.
-The forms were worded so that a model that knows nothing of the person is near chance (SmolLM2-135M, nats a token: 0.58 on
-the part for the figures), before anything was trained on them.
+The forms were worded so that a model that knows nothing of the person is near chance (SmolLM2-135M, nats a token:
+0.58 on the part for the figures), before anything was trained on them.
 """
 
 from __future__ import annotations
