@@ -254,6 +254,12 @@ def test_what_fits_another_model_changes_nothing(engine: Engine, misfit: str) ->
     np.testing.assert_allclose(engine.next_log_probs(PROMPT), before, atol=1e-3)
 
 
+def test_an_architecture_that_may_end_the_process_on_vectors() -> None:
+    shape = SimpleNamespace(architecture="gemma3n", metadata={"gemma3n.embedding_length": 64}, tensors={})
+    with pytest.raises(AdapterMismatch):
+        checks.check_fits(dataclasses.replace(soft(), architecture="gemma3n"), shape, BASE)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_foreign_weights_of_any_bits_never_end_the_process(engine: Engine, seed: int) -> None:

@@ -21,6 +21,9 @@ MAX_VIRTUAL_TOKENS: Final = 256
 _MAX_PAIRS: Final = 1 << 13
 _MAX_VALUE: Final = 65504.0
 """The largest float16: llama.cpp keeps what it computes in that type between tokens."""
+_TAKES_VECTORS: Final = frozenset({"llama", "qwen2"})
+"""Architectures that read vectors in a token's place as if they were its embedding: others scale embeddings first, or
+look each token up again in every layer and end the process when there is none."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ARCHITECTURE: Final = re.compile(r"[a-z0-9_.-]{1,32}")
 _NAME: Final = re.compile(r"[a-z0-9_.]{1,48}")
@@ -59,6 +62,8 @@ def check_fits(adapter: Adapter, header: GgufHeader, base_sha256: str) -> None:
         base = f"the model {adapter.base_sha256[:12]}…" if adapter.base_sha256 else "a model that it doesn't name"
         _mismatch(f"{base}, and this is {base_sha256[:12]}…")
     if isinstance(adapter, SoftPrompt):
+        if header.architecture not in _TAKES_VECTORS:
+            raise AdapterMismatch("Models of this architecture take no soft prompts.", hint="Use a LoRA instead.")
         if adapter.embeddings.shape[1] != header.metadata.get(f"{header.architecture}.embedding_length"):
             _mismatch("a model of another width")
         return
