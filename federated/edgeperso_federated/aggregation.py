@@ -19,7 +19,7 @@ from edgeperso.errors import UsageError
 from edgeperso.types import Float32
 from edgeperso_federated.errors import RoundFailed
 from edgeperso_federated.factors import Frame, Method, lora_from, tensors_of
-from edgeperso_federated.update import Schema, Tensors, Update, flatten, unflatten
+from edgeperso_federated.update import Schema, Tensors, Update, check_layout, unflatten
 
 __all__ = ["Aggregator", "FloraStack", "Mean", "Weighting", "advanced", "aggregator_for", "weight_of"]
 
@@ -123,8 +123,13 @@ class Mean:
         Raises:
             UpdateInvalid: the tensors are not laid out as the schema's; nothing was added.
         """
+        check_layout(self._schema, update.tensors)
         weight = weight_of(update, self._weighting)
-        self._total += np.multiply(flatten(self._schema, update.tensors), weight, dtype=np.float64)
+        start = 0
+        for one in self._schema.fields:
+            values = update.tensors[one.name].reshape(-1)
+            self._total[start : start + one.size] += np.multiply(values, weight, dtype=np.float64)
+            start += one.size
         self.clients += 1
         self.weight += weight
 
@@ -173,13 +178,14 @@ class FloraStack:
         self.clients = 0
         self.weight = 0
         self.residual = 0.0
-        """After `result`: how far it is from the exact mean, at most, as a share of that mean's Frobenius norm."""
+        """After `result`: how far it is from the exact sum of the held adapter and the mean, at most, as a share of what
+        the stack has of that sum (Frobenius norms)."""
 
     def add(self, update: Update) -> None:
         """Count one client. See `Mean.add`."""
+        check_layout(self._schema, update.tensors)
         weight = weight_of(update, self._weighting)
-        vector = flatten(self._schema, update.tensors)
-        self._stack.append((lora_from(self._frame, unflatten(self._schema, vector)), float(weight)))
+        self._stack.append((lora_from(self._frame, update.tensors), float(weight)))
         self.clients += 1
         self.weight += weight
         if sum(_rank(lora) for lora, _ in self._stack) > self._width:

@@ -19,6 +19,7 @@ and the mean of them stands for the mean of what they add.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -182,7 +183,7 @@ def ffa_a(seed: bytes | int, name: str, rank: int, n_in: int) -> Float32:
     stream = hashlib.shake_256(b"".join(len(part).to_bytes(4, "big") + part for part in parts))
     drawn = np.frombuffer(stream.digest(4 * rank * n_in), "<u4") >> 8
     unit = (2 * drawn.astype(np.int32) + 1 - (1 << 24)).astype(np.float32) * np.float32(2.0**-24)
-    return (unit * np.float32(n_in**-0.5)).reshape(rank, n_in)
+    return (unit * np.float32(1 / math.sqrt(n_in))).reshape(rank, n_in)
 
 
 def first_tensors(frame: Frame, method: Method) -> Tensors:

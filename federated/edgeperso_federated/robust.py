@@ -35,9 +35,9 @@ _SIGMAS: Final = 1.4826
 def norm_filter(rows: Float32, *, deviations: float = 3.0) -> Kept:
     """Those whose norm isn't above the median by more than ``deviations`` (above 0) robust standard deviations.
 
-    Short rows stay: they do no harm (and where most are zero only zeros do). The spread is taken as a hundredth of the median at least, so that of clients
-    that clip to one norm none falls out by rounding. While fewer than half are hostile they can't move the bound beyond
-    what honest norms span.
+    Short rows stay: they do no harm (and where most are zero only zeros do). The spread is taken as a hundredth of the
+    median at least, so that of clients that clip to one norm none falls out by rounding. While fewer than half are
+    hostile they can't move the bound beyond what honest norms span.
 
     Source: thresholds on norms, Sun et al., "Can You Really Backdoor Federated Learning?", 2019 (arXiv:1911.07963); the
     median absolute deviation, Leys et al., Journal of Experimental Social Psychology 49, 2013.

@@ -36,6 +36,7 @@ __all__ = [
     "Schema",
     "Tensors",
     "Update",
+    "check_layout",
     "check_update",
     "encoded_bytes",
     "flatten",
@@ -150,7 +151,7 @@ def check_update(schema: Schema, update: Update) -> None:
         UpdateInvalid: the first thing that is wrong, in this order: names, dtype, shape, values that are not finite,
             norm, bytes, metrics, examples.
     """
-    _check_layout(schema, update.tensors)
+    check_layout(schema, update.tensors)
     if not all(np.isfinite(values).all() for values in update.tensors.values()):
         raise UpdateInvalid(Fault.NOT_FINITE)
     if norm(update.tensors) > schema.max_norm * (1 + _SLACK):
@@ -169,7 +170,12 @@ def norm(tensors: Mapping[str, Float32]) -> float:
     return math.sqrt(sum(float(np.sum(np.square(values, dtype=np.float64))) for values in tensors.values()))
 
 
-def _check_layout(schema: Schema, tensors: Mapping[str, Float32]) -> None:
+def check_layout(schema: Schema, tensors: Mapping[str, Float32]) -> None:
+    """Whether names, dtype and shapes are the schema's.
+
+    Raises:
+        UpdateInvalid: they are not.
+    """
     if tensors.keys() != {one.name for one in schema.fields}:
         raise UpdateInvalid(Fault.NAMES)
     arrays = [(one, tensors[one.name]) for one in schema.fields]
@@ -188,7 +194,7 @@ def flatten(schema: Schema, tensors: Mapping[str, Float32]) -> Float32:
     Raises:
         UpdateInvalid: names, dtype or shapes are not the schema's.
     """
-    _check_layout(schema, tensors)
+    check_layout(schema, tensors)
     return np.concatenate([tensors[one.name].reshape(-1) for one in schema.fields])
 
 
