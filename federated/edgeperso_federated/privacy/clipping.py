@@ -98,7 +98,7 @@ class Adaptive:
 
     def multiplier(self, plan: Central) -> float:
         """The noise multiplier of the updates, somewhat more than the plan's."""
-        return (plan.noise_multiplier**-2 - (2 * _bits_std(plan)) ** -2) ** -0.5
+        return 1 / math.sqrt(plan.noise_multiplier**-2 - (2 * _bits_std(plan)) ** -2)
 
     def next_bound(
         self, plan: Central, bound: float, *, within: int, answered: int, key: NoiseKey, binding: tuple[bytes, ...]

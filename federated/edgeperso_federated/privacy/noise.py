@@ -89,12 +89,12 @@ class NoiseKey:
         stream = Cipher(ChaCha20(digest.digest(), _FROM_THE_START), mode=None).encryptor()
         normals = np.empty(size + size % 2)
         for start in range(0, normals.size, 2 * _PAIRS):
-            part = normals[start : start + 2 * _PAIRS].reshape(2, -1)
-            words = np.frombuffer(stream.update(bytes(8 * part.size)), "<u8").astype(np.float64).reshape(part.shape)
+            out = normals[start : start + 2 * _PAIRS].reshape(2, -1)
+            words = np.frombuffer(stream.update(bytes(8 * out.size)), "<u8").astype(np.float64).reshape(out.shape)
             radius = np.sqrt(-2.0 * np.log(np.ldexp(words[0] + 1.0, -64)))
             angle = words[1] * math.ldexp(2.0 * math.pi, -64)
-            np.multiply(radius, np.cos(angle), out=part[0])
-            np.multiply(radius, np.sin(angle), out=part[1])
+            np.multiply(radius, np.cos(angle), out=out[0])
+            np.multiply(radius, np.sin(angle), out=out[1])
         return normals[:size]
 
     def __repr__(self) -> str:
