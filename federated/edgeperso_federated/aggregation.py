@@ -178,7 +178,7 @@ class FloraStack:
         self.clients = 0
         self.weight = 0
         self.residual = 0.0
-        """After `result`: how far it is from the exact sum of the held adapter and the mean, at most, as a share of what
+        """After `result`: how far it is at most from the exact sum of the held adapter and the mean, as a share of what
         the stack has of that sum (Frobenius norms)."""
 
     def add(self, update: Update) -> None:
