@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -58,7 +58,7 @@ class GateReport:
     ``gain_low`` and ``gain_high`` bound the mean of before − after over the ``held_out`` examples,
     ``general_low`` and ``general_high`` that of after − before over the general set, each with 95 %. ``reasons`` are
     stable words: `PERSONAL_NOT_BETTER`, `GENERAL_WORSE`; none where it ``passed``. Without anything held out the
-    personal figures are NaN and decide nothing.
+    personal figures are NaN and decide nothing. ``scale`` is that of the adapter in all of this.
     """
 
     personal_before: float
@@ -75,6 +75,7 @@ class GateReport:
     accuracy_after: float | None
     passed: bool
     reasons: tuple[str, ...]
+    scale: float = 1.0
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -88,9 +89,13 @@ def judge(
     *,
     seed: int = 0,
     scale: float = 1.0,
+    weaker: Sequence[float] = (),
     instead_of: Worn | None = None,
 ) -> GateReport:
     """Measure ``adapter`` at ``scale`` over ``stack_below``; the engine wears afterwards what it wore before.
+
+    What harms the general set alone is measured again at each of the scales in ``weaker``: harm falls faster than gain
+    where the scale does. The first that passes counts, or else the first one.
 
     Args:
         lesson: its held-out examples judge, two or more; None: only the general set does (an adapter from elsewhere,
@@ -108,13 +113,21 @@ def judge(
         if instead_of is not None:
             engine.wear([*below, instead_of])
         before = _personal(engine, lesson)
-        engine.wear([*below, Worn(adapter_key(adapter), adapter, scale)])
-        after = _personal(engine, lesson)
-        general_after = mean_nats(engine, general)
+        reports: list[GateReport] = []
+        for tried in (scale, *weaker):
+            engine.wear([*below, Worn(adapter_key(adapter), adapter, tried)])
+            after, general_after = _personal(engine, lesson), mean_nats(engine, general)
+            report = _report(before, after, general_before, general_after, seed=seed, pairs=_of_pairs(lesson))
+            reports.append(replace(report, scale=tried))
+            if report.passed or report.reasons != (GENERAL_WORSE,):
+                break
     finally:
         engine.wear(wore)
-    pairs = lesson is not None and isinstance(lesson.held_out[0], Pair)
-    return _report(before, after, general_before, general_after, seed=seed, pairs=pairs)
+    return reports[-1] if reports[-1].passed else reports[0]
+
+
+def _of_pairs(lesson: Lesson | None) -> bool:
+    return lesson is not None and isinstance(lesson.held_out[0], Pair)
 
 
 def _personal(engine: Engine, lesson: Lesson | None) -> Float32 | None:

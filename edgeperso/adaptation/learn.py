@@ -38,11 +38,12 @@ def learn(
     below: Sequence[Worn] = (),
     start: Adapter | None = None,
     scale: float = 1.0,
+    weaker: Sequence[float] = (),
     state: StateStore | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Learnt:
-    """Train on the file that ``engine`` runs, then let the gate judge on ``engine``, at ``scale``.
+    """Train on the file that ``engine`` runs, then let the gate judge on ``engine``, at ``scale`` or else ``weaker``.
 
     Args:
         below: worn under the adapter, in training (its LoRAs) and at the gate.
@@ -72,5 +73,7 @@ def learn(
     if trained.stopped == "asked":
         raise Cancelled("The training was stopped.", hint="What was learnt so far is kept: train again to go on.")
     replaced = None if start is None else Worn(adapter_key(start), start, scale)
-    gate = judge(engine, below, trained.adapter, lesson, seed=plan.seed, scale=scale, instead_of=replaced)
+    gate = judge(
+        engine, below, trained.adapter, lesson, seed=plan.seed, scale=scale, weaker=weaker, instead_of=replaced
+    )
     return Learnt(trained.adapter, trained, gate)

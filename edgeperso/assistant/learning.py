@@ -30,6 +30,7 @@ __all__ = [
     "TrainingReport",
     "fitted",
     "form_of",
+    "judged_scale",
     "live_scale",
     "plan_for",
     "rank_of",
@@ -44,6 +45,10 @@ _PLANS: Final[dict[Form, Plan]] = {
     "soft": Plan(shape=SoftShape(), rate=1e-2, epochs=5),
     "dpo": Plan(objective=Objective.DPO, rate=2e-4),
 }
+
+
+_WEAKER: Final = (0.6, 0.35)
+"""Shares of a LoRA's scale that are tried where it harms the general set at the whole one."""
 
 
 def plan_for(form: Form) -> Plan:
@@ -116,7 +121,8 @@ class Learner:
         lesson = self._lesson(order)
         below = self._outfit.below(self._engine, Granularity.USER)
         start = None if order.start is None else self._adapter(order.start)
-        scale = live_scale(Granularity.USER, _form_of(order.plan), len(lesson.train))
+        form = _form_of(order.plan)
+        scale = live_scale(Granularity.USER, form, len(lesson.train))
         learnt = learn(
             self._engine,
             lesson,
@@ -124,14 +130,15 @@ class Learner:
             below=below,
             start=start,
             scale=scale,
+            weaker=[scale * share for share in _WEAKER] if form is AdapterForm.LORA else (),
             state=_VaultState(self._vault, order, lesson, as_of),
             progress=progress,
             stop=stop,
         )
-        stored = self._store(order, lesson, learnt, below, scale, at_ms, as_of)
+        stored = self._store(order, lesson, learnt, below, at_ms, as_of)
         live = learnt.gate.passed and self._takes_over(order)
         if live:
-            self._vault.adapters.wear(Granularity.USER, stored.id, scale=scale)
+            self._vault.adapters.wear(Granularity.USER, stored.id, scale=learnt.gate.scale)
             self._outfit.dress(self._engine)
         emit(Event.ADAPTER_JUDGED, id=stored.id, passed=learnt.gate.passed, live=live)
         return TrainingReport(stored, learnt.gate, live, _counts(lesson, learnt), lesson.skipped)
@@ -150,7 +157,7 @@ class Learner:
         return order.relearns is None or not worn
 
     def _store(
-        self, order: Order, lesson: Lesson, learnt: Learnt, below: list[Worn], scale: float, at_ms: int, as_of: int
+        self, order: Order, lesson: Lesson, learnt: Learnt, below: list[Worn], at_ms: int, as_of: int
     ) -> StoredAdapter:
         info, adapter = self._engine.info, learnt.adapter
         held_out = {
@@ -172,7 +179,6 @@ class Learner:
                 "plan": asdict(order.plan),
                 "skipped": lesson.skipped,
                 "held_out": held_out,
-                "scale": scale,
                 "above": [worn.key for worn in below],
                 "relearns": order.relearns,
             },
@@ -194,6 +200,14 @@ def live_scale(granularity: Granularity, form: AdapterForm, evidence: int) -> fl
     that is known (`user_scale`), all others whole."""
     own = granularity is Granularity.USER and form is AdapterForm.LORA and evidence > 0
     return user_scale(evidence) if own else 1.0
+
+
+def judged_scale(stored: StoredAdapter) -> float:
+    """The scale at which the gate judged an adapter that was trained here, or else `live_scale`."""
+    gate = stored.report.get("gate")
+    judged = gate.get("scale") if isinstance(gate, dict) and "plan" in stored.report else None
+    own = live_scale(stored.granularity, stored.form, stored.evidence)
+    return float(judged) if isinstance(judged, int | float) else own
 
 
 def fitted(form: Form, plan: Plan | None, minutes: float | None) -> Plan:

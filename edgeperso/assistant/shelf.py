@@ -16,7 +16,7 @@ from edgeperso.adaptation.general import general_examples
 from edgeperso.adaptation.lesson import text_example
 from edgeperso.adaptation.plan import Example
 from edgeperso.adaptation.split import LEAST_HELD_OUT, MOST_HELD_OUT, without_repetitions
-from edgeperso.assistant.learning import Learner, Order, TrainingReport, form_of, live_scale, rank_of, stored_plan
+from edgeperso.assistant.learning import Learner, Order, TrainingReport, form_of, judged_scale, rank_of, stored_plan
 from edgeperso.assistant.people import make_personas, own_card
 from edgeperso.assistant.wearing import Outfit
 from edgeperso.engine import Engine
@@ -86,7 +86,7 @@ class Shelf:
 
         Args:
             id_: the adapter.
-            scale: multiplies a LoRA; None: a person's own by how much it learnt from, all others whole.
+            scale: multiplies a LoRA; None: as it was judged (a person's own by how much it learnt from), others whole.
             anyway: also where the gate refused it.
 
         Raises:
@@ -103,7 +103,7 @@ class Shelf:
         if stored.form is AdapterForm.SOFT and scale not in (None, 1.0):
             raise UsageError("A soft prompt has no scale.")
         if scale is None:
-            scale = live_scale(stored.granularity, stored.form, stored.evidence)
+            scale = judged_scale(stored)
         self._kept.wear(stored.granularity, id_, scale=scale, overruled=anyway)
         return next(row for row in self._kept.worn() if row.adapter_id == id_)
 
@@ -289,7 +289,7 @@ class Shelf:
             return self._outfit.below(engine, Granularity.USER)
         stored = self._kept.get(id_)
         adapter = adapter_from_bytes(self._kept.payload(id_))
-        scale = live_scale(stored.granularity, stored.form, stored.evidence)
+        scale = judged_scale(stored)
         return [*self._outfit.below(engine, stored.granularity), Worn(stored.digest, adapter, scale)]
 
     def _unseen(self, engine: Engine, ids: Sequence[int]) -> builtins.list[Example]:

@@ -70,6 +70,18 @@ def test_harm_that_may_lie_above_the_bound_does_not_pass(judged: Judge) -> None:
     assert report.reasons == (gate.GENERAL_WORSE,)
 
 
+def test_what_harms_at_the_whole_scale_may_pass_at_a_weaker_one(judged: Judge, toy: Any) -> None:
+    report = judged([0.3] * 4, 0.25, scale=0.8, weaker=(0.5, 0.3, 0.1))
+    assert (report.passed, report.scale) == (True, 0.3)
+    assert report.personal_before - report.personal_after == pytest.approx(0.09, abs=1e-5)
+    assert [worn[-1][1] for worn in toy.wore[1:-1]] == [0.8, 0.5, 0.3]
+    report = judged([0.3] * 4, 2.0, scale=0.8, weaker=(0.5,))
+    assert (report.scale, report.reasons) == (0.8, (gate.GENERAL_WORSE,))
+    toy.wore.clear()
+    assert judged([-0.3] * 4, 0.2, scale=0.8, weaker=(0.1,)).scale == 0.8, "no weaker one helps who isn't helped"
+    assert len(toy.wore) == 3
+
+
 def test_losses_that_are_no_numbers_do_not_pass(judged: Judge) -> None:
     report = judged([0.3, math.nan, 0.3, 0.3], math.nan)
     assert report.reasons == (gate.PERSONAL_NOT_BETTER, gate.GENERAL_WORSE)

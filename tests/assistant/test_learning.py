@@ -92,6 +92,15 @@ def test_what_fails_the_gate_is_kept_and_not_worn_unless_knowingly(
     assert me.engine.worn == ()
 
 
+def test_it_is_worn_as_weakly_as_the_gate_asks(me: Assistant, ids: list[int]) -> None:
+    me.engine.nats = L.helps(harm=0.2)  # type: ignore[attr-defined]
+    report = me.train()
+    assert report.live
+    assert me.adapters.worn()[0].scale == report.gate.scale == pytest.approx(0.6 * 16 / 24)
+    me.adapters.off(USER)
+    assert me.adapters.use(report.adapter.id).scale == report.gate.scale
+
+
 def test_too_little_to_learn_from(me: Assistant) -> None:
     for text in L.notes(7):
         me.remember(text)
