@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from edgeperso_federated.aggregation import weight_of
 from edgeperso_federated.errors import SecaggFailed
 from edgeperso_federated.secagg.cohort import Cohort, Purpose
 from edgeperso_federated.secagg.memory import RoundMemory
@@ -170,7 +171,8 @@ class SecaggClient:
             if len(secrets.shares) < cohort.least:
                 raise SecaggFailed("Too few shares open: not all clients were shown the same cohort.")
             self._dealers = frozenset(delivery.dealt)
-            numbers = self._plan.numbers.encode(flatten(self._plan.schema, update.tensors), update.examples)
+            weight = weight_of(update, self._plan.weighting)
+            numbers = self._plan.numbers.encode(flatten(self._plan.schema, update.tensors), weight)
             self._mask(cohort, secrets, numbers)
             signature = self._identity.sign(Purpose.MASKED, cohort.digest, Masked(self.identity, b"", numbers).body())
             return Masked(self.identity, signature, numbers)

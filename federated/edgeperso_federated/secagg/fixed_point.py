@@ -63,14 +63,14 @@ class FixedPoint:
     max_norm: float
 
     @classmethod
-    def fit(cls, schema: Schema, most_clients: int, bits: Bits) -> FixedPoint:
+    def fit(cls, schema: Schema, max_weight: int, most_clients: int, bits: Bits) -> FixedPoint:
         """The finest step with which no sum of ``most_clients`` overflows.
 
         Raises:
             UsageError: that step is too coarse for the schema.
         """
         most = (1 << (bits - 1)) - 1
-        largest = schema.max_examples * Fraction(schema.max_norm) * _ROOM
+        largest = max_weight * Fraction(schema.max_norm) * _ROOM
         room = (Fraction(most, most_clients) - Fraction(1, 2)) / largest
         exponent = _floor_log2(room)
         if math.sqrt(schema.size) * math.ldexp(0.5, -exponent) > schema.max_norm / 100:
@@ -79,9 +79,9 @@ class FixedPoint:
                 hint="Take 64 bits, or a smaller greatest weight.",
             )
         most_value = math.floor(largest * Fraction(2) ** exponent + Fraction(1, 2))
-        if max(most_value, schema.max_examples) * most_clients > most:
+        if max(most_value, max_weight) * most_clients > most:
             raise UsageError("The weights alone don't fit the modulus.")
-        return cls(bits, exponent, most_value, schema.max_examples, schema.max_norm)
+        return cls(bits, exponent, most_value, max_weight, schema.max_norm)
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeperso.errors import UsageError
+from edgeperso_federated.aggregation import Weighting
 from edgeperso_federated.secagg.fixed_point import Bits, FixedPoint
 from edgeperso_federated.secagg.primitives import fingerprint
 from edgeperso_federated.update import Schema
@@ -49,6 +50,7 @@ class SecaggPlan:
         schema: of the updates.
         least_clients: the fewest whose updates may be summed, `LEAST_COHORT` or more.
         most_clients: the most whose keys may be listed, up to `MOST_CLIENTS`.
+        weighting: what a client counts; with ``equal`` every weight in the sum is 1.
         bits: of the modulus; see `fixed_point`.
 
     Raises:
@@ -61,6 +63,7 @@ class SecaggPlan:
     least_clients: int
     most_clients: int
     group: int = 0
+    weighting: Weighting = Weighting.EXAMPLES
     bits: Bits = 64
 
     def __post_init__(self) -> None:
@@ -72,8 +75,12 @@ class SecaggPlan:
         _ = self.numbers
 
     @property
+    def max_weight(self) -> int:
+        return self.schema.max_examples if self.weighting is Weighting.EXAMPLES else 1
+
+    @property
     def numbers(self) -> FixedPoint:
-        return FixedPoint.fit(self.schema, self.most_clients, self.bits)
+        return FixedPoint.fit(self.schema, self.max_weight, self.most_clients, self.bits)
 
     @property
     def length(self) -> int:
@@ -87,11 +94,12 @@ class SecaggPlan:
     def digest(self) -> bytes:
         """32 bytes that name the plan."""
         numbers = struct.pack(
-            "<IHHHBi",
+            "<IHHHIBi",
             self.round,
             self.group,
             self.least_clients,
             self.most_clients,
+            self.max_weight,
             self.bits,
             self.numbers.exponent,
         )
