@@ -54,6 +54,10 @@ class Plan:
         minutes: of time at most; None: as long as it takes. What was learnt by then is kept.
         warmup: share of the steps in which the rate rises, in [0, 1); afterwards it falls to nothing as a cosine.
         beta: DPO's temperature, above 0.
+        train_a: whether a LoRA's ``a`` is trained; what isn't stays bit by bit as it started. One of both is.
+        train_b: whether its ``b`` is.
+        pull: λ ≥ 0 of ``λ/2 · |weights − start|²`` that is added to the loss of each step: how strongly the weights are
+            held to those they started from. Li et al., "Ditto", 2021 (arXiv:2012.04221).
         threads: of torch; None takes the machine's physical cores.
         seed: of initial weights and of the examples' order.
     """
@@ -67,6 +71,9 @@ class Plan:
     minutes: float | None = None
     warmup: float = 0.05
     beta: float = 0.1
+    train_a: bool = True
+    train_b: bool = True
+    pull: float = 0.0
     threads: int | None = None
     seed: int = 0
 
@@ -79,6 +86,8 @@ class Plan:
             and (self.minutes is None or self.minutes > 0)
             and 0 <= self.warmup < 1
             and self.beta > 0
+            and (self.train_a or self.train_b)
+            and self.pull >= 0
             and (self.threads is None or self.threads >= 1)
         )
         if not fits:

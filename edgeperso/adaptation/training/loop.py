@@ -106,6 +106,8 @@ class _Training:
             max(len(step) for step in self._steps) * (2 if self._pairs else 1),
             learn=True,
         )
+        self._still = model.weights.still(train_a=plan.train_a, train_b=plan.train_b)
+        self._anchor = model.first(plan.seed, start) if plan.pull else None
         self._digest = digest(base_sha256, examples, plan, start, frozen)
         self._start = start
 
@@ -158,6 +160,10 @@ class _Training:
             loss, gradient = dpo_step(self._model, now.moments.flat, pairs, now.reference[list(numbers)], plan.beta)
         else:
             loss, gradient = text_step(self._model, now.moments.flat, [self._texts[number] for number in numbers])
+        if self._anchor is not None:
+            gradient += np.float32(plan.pull) * (now.moments.flat - self._anchor)
+        if self._still is not None:
+            gradient[self._still] = 0
         moments, skipped = now.moments, 0
         if (usable := clipped(gradient)) is None:
             loss, skipped = float("nan"), now.skipped + 1
@@ -165,6 +171,8 @@ class _Training:
                 raise ModelError("The training's numbers are no longer finite.", hint="Train with a smaller rate.")
         else:
             moments = update(moments, usable, rate_at(plan.rate, self._share(), warmup=plan.warmup))
+            if self._still is not None:  # the weights' decay would move them
+                moments.flat[self._still] = now.moments.flat[self._still]
         self._now = State(
             moments,
             np.append(now.losses, np.float32(loss)),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeperso.adaptation.plan import LoraShape, SoftShape
@@ -105,6 +106,16 @@ class Weights:
             bound = slot.inputs**-0.5
             flat[slot.start : slot.middle] = random.uniform(-bound, bound, slot.rank * slot.inputs)
         return flat
+
+    def still(self, *, train_a: bool, train_b: bool) -> NDArray[np.bool_] | None:
+        """``bool[size]``: which values stay as they are, a LoRA's factors that aren't trained; None: none does."""
+        if (train_a and train_b) or not self._slots:
+            return None
+        still = np.zeros(self.size, np.bool_)
+        for slot in self._all_slots():
+            still[slot.start : slot.middle] = not train_a
+            still[slot.middle : slot.end] = not train_b
+        return still
 
     def flat(self, adapter: Adapter) -> Float32:
         """The flat vector that is ``adapter``.

@@ -334,3 +334,33 @@ def test_without_torch_it_says_what_to_install(model: Path, monkeypatch: pytest.
 def test_importing_it_does_not_import_torch() -> None:
     code = "import sys, edgeperso.adaptation.training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("still", ["a", "b"])
+def test_a_factor_that_is_not_trained_stays_bit_by_bit(model: Path, still: str) -> None:
+    start = random_lora("llama", LoraShape(rank=4))
+    plan = replace(PLAN, train_a=still != "a", train_b=still != "b")
+    trained = train(model, SHA, TEXTS, plan, start=start).adapter
+    assert isinstance(trained, Lora)
+    for name, pair in trained.pairs.items():
+        assert (getattr(pair, still) == getattr(start.pairs[name], still)).all()
+    moved = "b" if still == "a" else "a"
+    assert all(
+        (getattr(pair, moved) != getattr(start.pairs[name], moved)).any() for name, pair in trained.pairs.items()
+    )
+
+
+def test_a_pull_holds_the_weights_to_where_they_started(model: Path) -> None:
+    start = random_lora("llama", LoraShape(rank=4))
+
+    def moved(pull: float) -> float:
+        trained = train(model, SHA, TEXTS, replace(PLAN, pull=pull), start=start).adapter
+        assert isinstance(trained, Lora)
+        return sum(float(np.sum((pair.b - start.pairs[name].b) ** 2)) for name, pair in trained.pairs.items())
+
+    assert moved(10.0) < 0.5 * moved(0.0)
+
+
+def test_something_must_be_trained() -> None:
+    with pytest.raises(UsageError):
+        replace(PLAN, train_a=False, train_b=False)
