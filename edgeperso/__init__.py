@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgeperso.assistant import Assistant, Chat, Reply, Trace
+    from edgeperso.assistant import Assistant, Chat, Reply, Trace, TrainingReport
     from edgeperso.assistant import open_assistant as open  # noqa: A004
     from edgeperso.errors import EdgepersoError
     from edgeperso.types import Hit, Kind, Memory, MemoryFilter, Trust
@@ -36,6 +36,7 @@ __all__ = [
     "RecoveryKey",
     "Reply",
     "Trace",
+    "TrainingReport",
     "Trust",
     "Vault",
     "__version__",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "edgeperso.assistant": ("Assistant", "Chat", "Reply", "Trace", "open"),
+    "edgeperso.assistant": ("Assistant", "Chat", "Reply", "Trace", "TrainingReport", "open"),
     "edgeperso.errors": ("EdgepersoError",),
     "edgeperso.types": ("Hit", "Kind", "Memory", "MemoryFilter", "Trust"),
     "edgeperso.vault": ("KeyFile", "OsKeyring", "Passphrase", "RecoveryKey", "Vault"),
