@@ -11,12 +11,13 @@ export EDGEPERSO_MODELS ?= $(CURDIR)/models
 MODELS := smollm2-135m minilm-int8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test train lint format models setup bench clean distclean
+.PHONY: help demo test train federated lint format models setup bench clean distclean
 
 help:
 	@echo "make demo    set up, then answer questions from a sample life (about 6 minutes the first time)"
 	@echo "make test    set up, then lint, type-check and test"
 	@echo "make train   add what training adapters needs (torch, 1 GB): tests of it run from then on"
+	@echo "make federated  add Flower, for federations (1 GB)"
 	@echo "make models  fetch the default models into $(EDGEPERSO_MODELS)"
 	@echo "make lint | format | bench | clean | distclean"
 
@@ -64,13 +65,13 @@ $(STAMPS)/package: $(STAMPS)/packages CMakeLists.txt $(wildcard native/*)
 	@$(PIP) -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The [train] extra is large and optional: what needs it says so, and its tests skip without it.
-train: $(STAMPS)/train
+# These extras are large and optional: what needs one says so, and its tests skip without it.
+train federated: %: $(STAMPS)/%
 
-$(STAMPS)/train: $(STAMPS)/packages
-	@echo "training: fetching torch and what goes with it (a minute)"
-	@$(PY) scripts/requirements.py --only train > $(STAMPS)/train.txt
-	@$(PIP) -q --requirement $(STAMPS)/train.txt
+$(STAMPS)/train $(STAMPS)/federated: $(STAMPS)/%: $(STAMPS)/packages
+	@echo "extra [$*]: fetching what it needs (a minute)"
+	@$(PY) scripts/requirements.py --only $* > $(STAMPS)/$*.txt
+	@$(PIP) -q --requirement $(STAMPS)/$*.txt
 	@touch $@
 
 # llama-cpp-python has no wheel on the package index: it is compiled here, for this very processor.
