@@ -15,6 +15,7 @@ from edgeperso.cli.learnt import (
     adapter_name,
     finite,
     form_of,
+    learnt_from,
     show_gate,
     state_of,
     training_lines,
@@ -85,7 +86,7 @@ def use_adapter(
     scale: Annotated[
         float | None,
         typer.Option(
-            "--scale", min=0.0, max=4.0, show_default=False, help="How strongly; without it, by what it learnt from."
+            "--scale", min=0.0, max=4.0, show_default=False, help="How strongly; without it, as it was judged."
         ),
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Even where the gate refused it.")] = False,
@@ -136,6 +137,8 @@ def export_adapter(
         "that: give it only to people whom you would give the texts.",
         "yellow",
     )
+    if card:
+        run.out.note("The card beside it tells, compared with other texts, what you write about.", "yellow")
     with run.assistant() as me:
         one = me.vault.adapters.named(which)
         me.adapters.export(one.id, path, peft=peft, card=card)
@@ -215,7 +218,7 @@ def _table(stored: Iterable[StoredAdapter], worn: Mapping[int, WornRow]) -> Iter
             one.name,
             form_of(one),
             one.granularity.value,
-            f"{one.evidence:,}",
+            learnt_from(one),
             state_of(one, worn.get(one.id)),
             day_of(one.created_ms),
         )

@@ -19,6 +19,7 @@ __all__ = [
     "adapter_name",
     "finite",
     "form_of",
+    "learnt_from",
     "left_out",
     "show_gate",
     "state_of",
@@ -114,6 +115,14 @@ def training_lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield ("plan", f"{plan['epochs']} epochs, rate {plan['rate']:g}, seed {plan['seed']}")
     if report.get("skipped"):
         yield ("left out", left_out(report["skipped"]))
+
+
+def learnt_from(one: StoredAdapter) -> str:
+    """``258 texts``; a dash where it isn't known."""
+    if not one.evidence:
+        return "–"
+    what = "adapters" if "members" in one.report else "pairs" if one.objective is Objective.DPO else "texts"
+    return f"{one.evidence:,} {what}"
 
 
 def form_of(one: StoredAdapter) -> str:

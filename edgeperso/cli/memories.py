@@ -28,6 +28,7 @@ app = typer.Typer()
 profile = family("What is true of the person in general: name, pronouns, language…")
 
 _SHOWN_SKIPS = 20
+_RELEARN = "`edgeperso adapter relearn ID` trains one anew on what is left."
 _SCOPE = Annotated[str, typer.Option("--scope", metavar="NAME", help="The scope of the new memories.")]
 
 
@@ -139,6 +140,8 @@ def forget(
             run.out.result({"plan": asdict(plan), "receipt": asdict(receipt), "relearnt": learnt})
     for report in reports:
         show_training(run, report)
+    if relearn and receipt.adapter_ids and not reports:
+        run.out.note("None was trained anew: none of them was worn, or too little is left. " + _RELEARN)
 
 
 def show_plan(run: Run, plan: ErasurePlan) -> None:
@@ -153,7 +156,7 @@ def show_tainted(run: Run, me: Assistant, adapter_ids: Sequence[int], *, hint: b
         names = ", ".join(f"adapter {id_} ({me.vault.adapters.get(id_).name})" for id_ in adapter_ids)
         run.out.note(f"Taken off and erased, as they had learnt from it: {names}.", "yellow")
         if hint:
-            run.out.note("`edgeperso adapter relearn ID` trains one anew on what is left.")
+            run.out.note(_RELEARN)
 
 
 @verb(app, "export")

@@ -110,7 +110,9 @@ def show_training(run: Run, report: TrainingReport) -> None:
         run.out.note(f"Left out: {left_out(report.skipped)}.")
     show_gate(run, report.gate.as_dict())
     if report.live:
-        run.out.answer("It is worn from now on; `edgeperso adapter rollback` takes it off again.")
+        run.out.answer(
+            f"It is worn from now on, at {report.gate.scale:.2f}; `edgeperso adapter rollback` takes it off again."
+        )
     elif report.gate.passed:
         run.out.answer(f"It is kept, but another one is worn. `edgeperso adapter use {one.id}` wears it instead.")
     else:

@@ -84,6 +84,16 @@ def test_the_list_shows_what_there_is_and_what_is_worn(cli, home: Path) -> None:
     assert states(cli) == {first: 0.75, second: None}
 
 
+def test_the_list_says_what_each_learnt_from(cli, home: Path) -> None:
+    put(home, "diary")
+    put(home, "taste", objective=Objective.DPO)
+    put(home, "readers", granularity=Granularity.PERSONA, evidence=3, report={"members": 3})
+    put(home, "theirs", evidence=0, report={"imported": True})
+    rows = cli("adapter", "list").out.splitlines()[1:]
+    learnt = ["24 texts", "24 pairs", "3 adapters", "–"]
+    assert all(text in row for row, text in zip(rows, learnt, strict=True))
+
+
 def test_one_is_shown_by_number_or_by_name_with_what_the_gate_measured(cli, home: Path) -> None:
     cli("remember", "I write short sentences")
     one = put(home, "diary", memories=(1,))
@@ -178,6 +188,10 @@ def test_forgetting_can_be_followed_by_learning_anew(cli, home: Path, monkeypatc
     assert [receipt.adapter_ids for receipt in receipts] == [(one,)]
     assert stopped.json["receipt"]["memories"] == 1, "what was forgotten is told, whatever becomes of the training"
     assert stopped.json["relearnt"] == []
+    monkeypatch.setattr(assistant.Assistant, "relearn", lambda *_, **__: [])
+    third = cli("remember", "Something odd", "--json").json["id"]
+    put(home, "odd", memories=(third,))
+    assert "None was trained anew" in cli("forget", third, "--yes", "--relearn").err
     second = cli("remember", "Something else", "--json").json["id"]
     assert cli("forget", second, "--yes", "--relearn").code == 0, "nothing to learn anew"
     assert len(receipts) == 1

@@ -30,7 +30,7 @@ STORED = StoredAdapter(
 GATE = GateReport(
     personal_before=3.4, personal_after=3.2, gain_low=0.05, gain_high=0.31, general_before=2.8, general_after=2.81,
     general_low=-0.01, general_high=0.03, general_bound=0.1, held_out=9, accuracy_before=None, accuracy_after=None,
-    passed=True, reasons=(),
+    passed=True, reasons=(), scale=0.84,
 )  # fmt: skip
 COUNTS = TrainedCounts(41, 9, 12, 3120, 212.0, 3.5, float("nan"), "done")
 REPORT = TrainingReport(STORED, GATE, True, COUNTS, {"secret": 2})
@@ -84,7 +84,16 @@ def test_training_says_what_it_learnt_from_and_what_the_gate_measured(cli, train
     assert result.code == 0
     assert trainer.asked["form"] == "lora"
     assert (trainer.asked["plan"], trainer.asked["where"], trainer.asked["name"]) == (None, MemoryFilter(), None)
-    for part in ("Adapter 3 (diary)", "41 texts", "12 steps", "3.400", "3.200", "0.050 to 0.310", "rollback"):
+    for part in (
+        "Adapter 3 (diary)",
+        "41 texts",
+        "12 steps",
+        "3.400",
+        "3.200",
+        "0.050 to 0.310",
+        "at 0.84",
+        "rollback",
+    ):
         assert part in result.out
     assert "2 with what looks like a secret" in result.err
 
