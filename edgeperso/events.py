@@ -46,6 +46,7 @@ class Event(StrEnum):
     ADAPTERS_DRESSED = "adapters.dressed"
     ADAPTER_JUDGED = "adapter.judged"
     PAIRS_DELETED = "pairs.deleted"
+    ROUND_CLOSED = "federation.round_closed"
 
 
 def emit(event: Event, **fields: int | float | bool) -> None:
