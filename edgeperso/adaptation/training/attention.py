@@ -27,11 +27,13 @@ class Turns:
     Args:
         sizes: of the model.
         bounds: where the sequences start; in each, positions count from 0.
+        length: of the step with what fills it up after the sequences.
         factors: ``float32[head_size / 2]`` that frequencies are divided by (Llama 3.1's), or None.
     """
 
-    def __init__(self, sizes: Architecture, bounds: Sequence[int], factors: Tensor | None) -> None:
-        positions = torch.cat([torch.arange(stop - start, dtype=torch.float64) for start, stop in pairwise(bounds)])
+    def __init__(self, sizes: Architecture, bounds: Sequence[int], length: int, factors: Tensor | None) -> None:
+        spans = pairwise((*bounds, length))
+        positions = torch.cat([torch.arange(stop - start, dtype=torch.float64) for start, stop in spans])
         half = torch.arange(0, sizes.head_size, 2, dtype=torch.float64) / sizes.head_size
         frequencies = sizes.rope_base**-half
         if factors is not None:
@@ -56,6 +58,7 @@ class Turns:
 def attend(kept: Kept, bounds: Sequence[int]) -> None:
     """Fill ``kept.attended`` and its sums: every token looks at its own sequence up to itself."""
     kept.sums.clear()
+    kept.attended[bounds[-1] :] = 0
     for start, stop in pairwise(bounds):
         queries, keys, values = _heads(kept, start, stop)
         result, sums = _forward(queries, keys.expand_as(queries), values.expand_as(queries), 0.0, True)
@@ -66,6 +69,7 @@ def attend(kept: Kept, bounds: Sequence[int]) -> None:
 def attend_back(gradient: Tensor, kept: Kept, bounds: Sequence[int]) -> Tensor:
     """The gradient of ``kept.qkv``, in its shape, from that of ``kept.attended``."""
     into = torch.empty_like(kept.qkv)
+    into[bounds[-1] :] = 0
     for (start, stop), sums in zip(pairwise(bounds), kept.sums, strict=True):
         queries, keys, values = _heads(kept, start, stop)
         groups = len(keys)

@@ -108,7 +108,7 @@ class Base:
         place = self._places["token_embd.weight"]
         rows = np.frombuffer(self._data(place), np.uint8).reshape(self.sizes.vocabulary, -1)[tokens]
         out = np.empty((len(tokens), self.sizes.width), np.float32)
-        dequantize_into(memoryview(rows).cast("B"), place.kind, out)
+        dequantize_into(rows.tobytes(), place.kind, out)
         return torch.from_numpy(out)
 
     def _new_buffers(self) -> dict[str, Tensor]:

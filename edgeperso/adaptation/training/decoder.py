@@ -1,8 +1,8 @@
 """The decoder's layers, forward and backward, by hand.
 
 Base weights are frozen, so that backward needs the gradient by the inputs alone; and it is dequantizing, not
-multiplying, that costs time where the processor multiplies bfloat16. So forward keeps each layer's input, what is in
-the middle of it and its attention; the rest is computed again in backward, from matrices that are needed there anyway.
+multiplying, that costs time where the processor multiplies bfloat16. So forward keeps each layer's input and its
+attention's result; the rest is computed again in backward, from matrices that are needed there anyway.
 
 The residual stream, norms, positions and attention are float32; matrices are multiplied in the base's type.
 Source of the layer: Touvron et al., "LLaMA", 2023 (arXiv:2302.13971); Yang et al., "Qwen2.5", 2024 (arXiv:2412.15115).
@@ -52,17 +52,17 @@ class Decoder:
 
         Args:
             x: ``float32[n, width]``.
-            bounds: where each sequence starts, and n.
+            bounds: where each sequence starts, and where the last one ends; up to n rows may fill up the step.
             added: `Weights.sites`.
             tape: takes what `backward` needs, and the result.
         """
-        turns = Turns(self._base.sizes, bounds, self._factors)
+        turns = Turns(self._base.sizes, bounds, len(x), self._factors)
         tape.layer(0, len(x)).start.copy_(x)
         for layer, low in enumerate(added):
             matrices, kept = self._base.layer(layer), tape.layer(layer, len(x))
-            self._attend(kept, layer, matrices, low, turns, bounds)
-            attended = kept.attended.flatten(1).to(self._base.dtype)
-            torch.add(kept.start, _apply(attended, matrices["o"], low.get("o")), out=kept.middle)
+            self._project(kept, layer, matrices, low, turns)
+            attend(kept, bounds)
+            self._add_attended(kept, matrices, low)
             a = norm(kept.middle, self._norms[layer][1], self._base)
             gate, up = _apply(a, matrices["gate_up"], low.get("gate_up")).chunk(2, dim=1)
             product = torch.nn.functional.silu(gate).mul_(up)
@@ -80,31 +80,32 @@ class Decoder:
             bounds, added, tape: as `forward` had and left them.
             into: the flat vector that gradients of weights are added to.
         """
-        turns = Turns(self._base.sizes, bounds, self._factors)
+        turns = Turns(self._base.sizes, bounds, len(gradient), self._factors)
         for layer in reversed(range(len(added))):
-            kept = tape.layer(layer, len(gradient))
-            pull = _Pull(self._weights, layer, self._base.layer(layer), added[layer], into)
+            matrices, low, kept = self._base.layer(layer), added[layer], tape.layer(layer, len(gradient))
+            pull = _Pull(self._weights, layer, matrices, low, into)
+            self._add_attended(kept, matrices, low)
             gradient = self._feed_forward_back(gradient, layer, kept, pull)
-            gradient = self._attention_back(gradient, layer, kept, pull, turns, bounds)
+            a = self._project(kept, layer, matrices, low, turns)
+            gradient = self._attention_back(gradient, layer, kept, a, pull, turns, bounds)
         return gradient
 
-    def _attend(
-        self,
-        kept: Kept,
-        layer: int,
-        matrices: dict[str, Tensor],
-        low: dict[str, LowRank],
-        turns: Turns,
-        bounds: Sequence[int],
-    ) -> None:
-        """Fill what is kept of the layer's attention."""
+    def _project(
+        self, kept: Kept, layer: int, matrices: dict[str, Tensor], low: dict[str, LowRank], turns: Turns
+    ) -> Tensor:
+        """Fill ``kept.qkv``; returns what the matrices read, ``[n, width]``."""
         sizes = self._base.sizes
-        qkv = _apply(norm(kept.start, self._norms[layer][0], self._base), matrices["qkv"], low.get("qkv"))
-        kept.qkv.copy_(qkv.view_as(kept.qkv))
+        a = norm(kept.start, self._norms[layer][0], self._base)
+        kept.qkv.copy_(_apply(a, matrices["qkv"], low.get("qkv")).view_as(kept.qkv))
         if (bias := self._biases[layer]) is not None:
             kept.qkv += bias.view(-1, sizes.head_size)
         turns.turn_(kept.qkv[:, : sizes.heads + sizes.kv_heads])
-        attend(kept, bounds)
+        return a
+
+    def _add_attended(self, kept: Kept, matrices: dict[str, Tensor], low: dict[str, LowRank]) -> None:
+        """Fill ``kept.middle``."""
+        attended = kept.attended.flatten(1).to(self._base.dtype)
+        torch.add(kept.start, _apply(attended, matrices["o"], low.get("o")), out=kept.middle)
 
     def _feed_forward_back(self, gradient: Tensor, layer: int, kept: Kept, pull: _Pull) -> Tensor:
         gain = self._norms[layer][1]
@@ -119,16 +120,14 @@ class Decoder:
         return norm_back(pull("gate_up", a, both), kept.middle, gain, self._base.sizes.epsilon).add_(gradient)
 
     def _attention_back(
-        self, gradient: Tensor, layer: int, kept: Kept, pull: _Pull, turns: Turns, bounds: Sequence[int]
+        self, gradient: Tensor, layer: int, kept: Kept, a: Tensor, pull: _Pull, turns: Turns, bounds: Sequence[int]
     ) -> Tensor:
-        gain, sizes, dtype = self._norms[layer][0], self._base.sizes, self._base.dtype
-        attended = kept.attended.flatten(1).to(dtype) if pull.trains("o") else None
-        of_attended = pull("o", attended, gradient.to(dtype))
+        sizes, dtype = self._base.sizes, self._base.dtype
+        of_attended = pull("o", kept.attended.flatten(1).to(dtype), gradient.to(dtype))
         of_qkv = attend_back(of_attended.float().view_as(kept.attended), kept, bounds)
         turns.turn_(of_qkv[:, : sizes.heads + sizes.kv_heads], back=True)
-        a = norm(kept.start, gain, self._base) if pull.trains("qkv") else None
         of_a = pull("qkv", a, of_qkv.flatten(1).to(dtype))
-        return norm_back(of_a, kept.start, gain, sizes.epsilon).add_(gradient)
+        return norm_back(of_a, kept.start, self._norms[layer][0], sizes.epsilon).add_(gradient)
 
 
 class _Pull:

@@ -15,6 +15,8 @@ __all__ = ["Head"]
 
 _ROWS: Final = 128
 """Rows whose logits are held at a time, in the computing type: fewer would read the output matrix more often."""
+_ROUND: Final = 32
+"""Rows are filled up to a multiple of it: see `model`."""
 _FLOATS: Final = 16
 """Of those, rows that are looked at in float32 at a time: they stay in the cache."""
 
@@ -39,22 +41,27 @@ class Head:
             targets: ``int64[m]``.
         """
         found = []
-        for some, wanted in zip(x.split(_ROWS), targets.split(_ROWS), strict=True):
+        for some, wanted in zip(*(_filled(each).split(_ROWS) for each in (x, targets)), strict=True):
             logits = norm(some, self._gain, self._base) @ self._matrix.T
             for few, places in zip(logits.split(_FLOATS), wanted.split(_FLOATS), strict=True):
                 found.append(torch.log_softmax(few.float(), 1).gather(1, places[:, None])[:, 0])
-        return torch.cat(found)
+        return torch.cat(found)[: len(x)]
 
     def backward(self, x: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The log-probabilities as `log_probs` gives them, and the gradient of their sum weighted by ``weights``
         ``float32[m]`` by ``x``, ``float32[m, width]``."""
         log_probs, gradients = [], []
-        for some, wanted, by in zip(*(each.split(_ROWS) for each in (x, targets, weights)), strict=True):
+        for some, wanted, by in zip(*(_filled(each).split(_ROWS) for each in (x, targets, weights)), strict=True):
             logits = norm(some, self._gain, self._base) @ self._matrix.T
             for few, places, weight in zip(*(each.split(_FLOATS) for each in (logits, wanted, by)), strict=True):
                 log_probs.append(_gradient_of_logits_(few, places[:, None], weight[:, None]))
             gradients.append(norm_back(logits @ self._matrix, some, self._gain, self._base.sizes.epsilon))
-        return torch.cat(log_probs), torch.cat(gradients)
+        return torch.cat(log_probs)[: len(x)], torch.cat(gradients)[: len(x)]
+
+
+def _filled(x: Tensor) -> Tensor:
+    """``x`` with rows of zeros after it."""
+    return torch.cat((x, x.new_zeros(-len(x) % _ROUND, *x.shape[1:])))
 
 
 def _gradient_of_logits_(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -229,9 +230,12 @@ def _reading(model: Path, adapter: Adapter | None, dtype: torch.dtype) -> Iterat
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """Torch's threads are the process's: they are set for the time being."""
+    """Torch's threads are the process's: they are set for the time being. With more than OpenMP may start it computes
+    nonsense."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or physical_cores())
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    wanted = count or physical_cores()
+    torch.set_num_threads(min(wanted, int(limit)) if limit.isdecimal() and int(limit) else wanted)
     try:
         yield
     finally:

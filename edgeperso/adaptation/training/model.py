@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,10 @@ from edgeperso.types import Float32
 __all__ = ["Model", "Reading"]
 
 
+_ROUND: Final = 64
+"""Steps are filled up to a multiple of it: torch compiles its products for each size anew, and keeps what it made."""
+
+
 class Reading(NamedTuple):
     """Packed sequences as they were read: ``rows`` ``float32[m, width]`` are those of the last layer's result that a
     counted token follows. The rest is for `Model.backward`."""
@@ -34,6 +38,7 @@ class Reading(NamedTuple):
     bounds: tuple[int, ...]
     length: int
     added: list[dict[str, LowRank]]
+    tape: Tape
 
 
 class Model:
@@ -86,37 +91,46 @@ class Model:
         if pack.tokens.min() < 0 or pack.tokens.max() >= self.base.sizes.vocabulary:
             raise UsageError("A token is not of this model's vocabulary.")
 
-    def reserve(self, tokens: int, sequences: int, *, learn: bool) -> None:
+    def reserve(self, tokens: int, sequences: int, *, learn: bool) -> Tape:
         """Take the memory for packs of up to ``tokens`` tokens in ``sequences``; less, or no `backward`, may follow."""
-        tokens += sequences * self.weights.virtual_tokens
+        tokens = _rounded(tokens + sequences * self.weights.virtual_tokens)
         if self._tape is None or self._tape.tokens < tokens or self._tape.learn < learn:
-            self._tape = None
+            self._tape = None  # before there is another
             self._tape = Tape(self.base.sizes, tokens, learn=learn)
+        return self._tape
 
     def read(self, flat: Float32, pack: Pack, *, learn: bool) -> Reading:
         """Read ``pack`` with the weights ``flat``; ``learn`` keeps what `backward` needs, until the next reading."""
-        self.reserve(len(pack.tokens), len(pack.bounds) - 1, learn=learn)
+        tape = self.reserve(len(pack.tokens), len(pack.bounds) - 1, learn=learn)
         vector = torch.from_numpy(flat)
         added = self.weights.sites(vector)
         x, bounds = self._embed(vector, pack)
-        last = self._decoder.forward(x, bounds, added, self._tape)
+        last = self._decoder.forward(x, bounds, added, tape)
         places = torch.from_numpy(pack.rows + self.weights.virtual_tokens * (pack.owners + 1))
-        return Reading(last[places], places, bounds, len(x), added)
+        return Reading(last[places], places, bounds, len(x), added, tape)
 
     def backward(self, gradient: Tensor, reading: Reading) -> Float32:
         """The flat vector's gradient, from that of the rows, ``float32[m, width]``; ``reading`` is the last one."""
         into = torch.zeros(self.weights.size)
         whole = torch.zeros(reading.length, gradient.shape[1]).index_copy_(0, reading.places, gradient)
-        whole = self._decoder.backward(whole, reading.bounds, reading.added, self._tape, into)
+        whole = self._decoder.backward(whole, reading.bounds, reading.added, reading.tape, into)
         if (soft := self.weights.soft(into)) is not None:
             for start in reading.bounds[:-1]:
                 soft += whole[start : start + len(soft)]
         return np.asarray(into.numpy(), np.float32)
 
     def _embed(self, vector: Tensor, pack: Pack) -> tuple[Tensor, tuple[int, ...]]:
-        """Embeddings of all tokens, virtual ones before each sequence, and where the sequences start then."""
+        """Embeddings of all tokens, virtual ones before each sequence, filled up with zeros; and where the sequences
+        start then."""
         x = self.base.embeddings(pack.tokens)
-        if (soft := self.weights.soft(vector)) is None:
-            return x, pack.bounds
-        parts = [part for start, stop in pairwise(pack.bounds) for part in (soft, x[start:stop])]
-        return torch.cat(parts), tuple(bound + number * len(soft) for number, bound in enumerate(pack.bounds))
+        virtual = self.weights.virtual_tokens
+        bounds = tuple(bound + number * virtual for number, bound in enumerate(pack.bounds))
+        parts = [x]
+        if (soft := self.weights.soft(vector)) is not None:
+            parts = [part for start, stop in pairwise(pack.bounds) for part in (soft, x[start:stop])]
+        filling = torch.zeros(_rounded(bounds[-1]) - bounds[-1], x.shape[1])
+        return torch.cat((*parts, filling)), bounds
+
+
+def _rounded(tokens: int) -> int:
+    return -(-tokens // _ROUND) * _ROUND

@@ -68,4 +68,6 @@ def _laid(pairs: Sequence[Pair]) -> Pack:
 
 def _sums(values: Float32, laid: Pack) -> Float32:
     """The values of the counted tokens summed for each sequence."""
-    return np.bincount(laid.owners, values, minlength=len(laid.bounds) - 1).astype(np.float32)
+    sums = np.zeros(len(laid.bounds) - 1, np.float64)
+    np.add.at(sums, laid.owners, values)
+    return sums.astype(np.float32)

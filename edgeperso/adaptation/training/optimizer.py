@@ -36,13 +36,21 @@ class Moments:
 
 def update(now: Moments, gradient: Float32, rate: float) -> Moments:
     """One step. Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2019 (arXiv:1711.05101), algorithm 2."""
+    # Written in place, so that a step's own memory is little.
     updates = now.updates + 1
-    mean = _BETA1 * now.mean + (1 - _BETA1) * gradient
-    square = _BETA2 * now.square + (1 - _BETA2) * gradient * gradient
-    step = rate / (1 - _BETA1**updates)
-    spread = np.sqrt(square / (1 - _BETA2**updates)) + _EPSILON
-    flat = (1 - rate * _DECAY) * now.flat - step * mean / spread
-    return Moments(flat.astype(np.float32), mean.astype(np.float32), square.astype(np.float32), updates)
+    mean = now.mean * np.float32(_BETA1)
+    mean += gradient * np.float32(1 - _BETA1)
+    square = gradient * gradient
+    square *= np.float32(1 - _BETA2)
+    square += now.square * np.float32(_BETA2)
+    change = square / np.float32(1 - _BETA2**updates)
+    np.sqrt(change, out=change)
+    change += np.float32(_EPSILON)
+    np.divide(mean, change, out=change)
+    change *= np.float32(rate / (1 - _BETA1**updates))
+    flat = now.flat * np.float32(1 - rate * _DECAY)
+    flat -= change
+    return Moments(flat, mean, square, updates)
 
 
 def clipped(gradient: Float32) -> Float32 | None:

@@ -42,7 +42,9 @@ class Pack:
 
 def pack(examples: Sequence[Example]) -> Pack:
     """Lay ``examples`` end to end."""
-    bounds, rows, owners = [0], [], []
+    bounds = [0]
+    rows: list[int] = []
+    owners: list[int] = []
     for number, example in enumerate(examples):
         start = bounds[-1]
         counted = range(start + example.learn_from - 1, start + len(example.tokens) - 1)

@@ -5,7 +5,7 @@ Steps differ in length; tensors that come and go in other sizes each time would 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,14 +17,15 @@ __all__ = ["Kept", "Tape"]
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """Of one layer, ``float32[n, …]``: its input and its middle ``[n, width]``; queries, keys and values after turning
-    ``[n, heads + 2 kv_heads, head_size]``; attention's result ``[n, heads, head_size]``, and its kernel's sums."""
+    """Of one layer, ``float32[n, …]``: its input ``[n, width]``, attention's result ``[n, heads, head_size]`` and its
+    kernel's sums. Computed again for backward, in memory that all layers share: queries, keys and values after
+    turning ``[n, heads + 2 kv_heads, head_size]``, and the layer's middle ``[n, width]``."""
 
     start: Tensor
-    middle: Tensor
-    qkv: Tensor
     attended: Tensor
-    sums: list[Tensor] = field(default_factory=list)
+    sums: list[Tensor]
+    qkv: Tensor
+    middle: Tensor
 
 
 class Tape:
@@ -34,18 +35,14 @@ class Tape:
         self.tokens = tokens
         self.learn = learn
         slots = sizes.layers + 1 if learn else 2
-        heads = (sizes.heads + 2 * sizes.kv_heads, sizes.head_size)
-        self._layers = [
-            Kept(
-                torch.empty(tokens, sizes.width),
-                torch.empty(tokens, sizes.width),
-                torch.empty(tokens, *heads),
-                torch.empty(tokens, sizes.heads, sizes.head_size),
-            )
-            for _ in range(slots)
-        ]
+        self._starts = torch.empty(slots, tokens, sizes.width)
+        self._attended = torch.empty(slots, tokens, sizes.heads, sizes.head_size)
+        self._sums: list[list[Tensor]] = [[] for _ in range(slots)]
+        self._qkv = torch.empty(tokens, sizes.heads + 2 * sizes.kv_heads, sizes.head_size)
+        self._middle = torch.empty(tokens, sizes.width)
 
     def layer(self, number: int, length: int) -> Kept:
         """What is kept of layer ``number``, for a step of ``length`` tokens; the result is the input of one more."""
-        kept = self._layers[number % len(self._layers)]
-        return Kept(kept.start[:length], kept.middle[:length], kept.qkv[:length], kept.attended[:length], kept.sums)
+        at = number % len(self._sums)
+        kept = (self._starts[at, :length], self._attended[at, :length], self._sums[at])
+        return Kept(*kept, self._qkv[:length], self._middle[:length])
