@@ -151,7 +151,7 @@ class SecaggClient:
             return Shares(self.identity, signature, unsigned.seed_digest, unsigned.dealt)
 
     def masked(self, delivery: Delivery, update: Update) -> Masked:
-        """The update, weight and all, under its masks.
+        """The update's tensors and weight under their masks. Its metrics aren't sent.
 
         Raises:
             UpdateInvalid: the update isn't the schema's.
