@@ -1,0 +1,231 @@
+"""Flower's commands, as a federation uses them, and the environment in which they call nobody.
+
+`environment` turns off Flower's telemetry, its check for updates, the installing of packages at run time, and Ray's
+statistics and probes; for plain ``flwr run`` set the same variables (``edgeperso fl environment`` prints them).
+
+``flwr run --stream`` ends with 0 whatever became of the run. So `finished` asks ``flwr ls`` until the run is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgeperso.errors import UsageError
+from edgeperso_federated.errors import FederationError
+
+__all__ = [
+    "APP",
+    "QUIET",
+    "Connection",
+    "Outcome",
+    "environment",
+    "finished",
+    "local_connection",
+    "register_node",
+    "start_run",
+    "superlink",
+    "supernode",
+]
+
+QUIET: Final[Mapping[str, str]] = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "FLWR_TRACING_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Ray asks clouds' metadata addresses what machine it is on, unless told.
+    "RAY_CLOUD_INSTANCE_ID": "none",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+}
+"""Variables with which nothing is sent anywhere but to the server."""
+
+APP: Final = Path(__file__).parent.parent.parent
+"""The folder with the Flower app: ``federated/`` of a checkout."""
+
+_PATIENCE_S: Final = 60.0
+_PULSE_S: Final = 0.5
+
+
+def environment(flower_home: Path) -> dict[str, str]:
+    """This process's environment with `QUIET`, Flower's files in a folder of its own, and its programs on the path."""
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
+    here = str(APP)
+    python = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, **QUIET, "FLWR_HOME": str(flower_home), "PATH": path, "PYTHONPATH": python}
+
+
+# ---- long-lived ----------------------------------------------------------------------------------------------------
+
+
+def superlink(
+    *, host: str, port: int, certificates: Path | None, database: Path | None, simulation: bool = False
+) -> list[str]:
+    """The server's command.
+
+    Args:
+        host, port: where it listens, for everything.
+        certificates: the folder of `make_certificates`; None: without TLS, for a simulation on this machine alone.
+        database: keeps nodes and runs; None: in memory.
+        simulation: virtual clients in place of SuperNodes.
+    """
+    command = ["flower-superlink", "--host", host, "--port", str(port), "--disable-runtime-dependency-installation"]
+    if database is not None:
+        command += ["--database", str(database)]
+    if simulation:
+        command.append("--simulation")
+    if certificates is None:
+        return [*command, "--insecure"]
+    return [*command, *_tls(certificates), *([] if simulation else ["--enable-supernode-auth"])]
+
+
+def supernode(
+    *, server: str, port: int, certificates: Path, authority: Path, key: Path, config: Mapping[str, str | int]
+) -> list[str]:
+    """A device's command.
+
+    Args:
+        server: ``host:port`` of the SuperLink.
+        port: on 127.0.0.1, for its own app.
+        certificates: of the device itself, for that port.
+        authority: the federation's ``ca.crt``.
+        key: of `make_node_key`.
+        config: what its app is told: ``broker``.
+    """
+    said = " ".join(f"{name}={json.dumps(value)}" for name, value in config.items())
+    command = ["flower-supernode", "--superlink", server, "--root-certificates", str(authority.resolve())]
+    command += ["--auth-supernode-private-key", str(key), "--node-config", said]
+    return [*command, "--host", "127.0.0.1", "--port", str(port), *_tls(certificates)]
+
+
+def _tls(folder: Path) -> list[str]:
+    names = {"--ssl-ca-certfile": "ca.crt", "--ssl-certfile": "server.crt", "--ssl-keyfile": "server.key"}
+    return [part for option, name in names.items() for part in (option, str((folder / name).resolve()))]
+
+
+# ---- one question each ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server as `flwr` knows it.
+
+    Args:
+        name: in Flower's configuration.
+        env: `environment`.
+    """
+
+    name: str
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: Flower's words for it, such as ``finished:completed``."""
+
+    run: str
+    status: str
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "finished:completed"
+
+
+def local_connection(name: str, env: Mapping[str, str], *, address: str, authority: Path | None) -> Connection:
+    """Write the server into Flower's configuration; what else is in there is replaced.
+
+    Args:
+        address: ``host:port``.
+        authority: the federation's ``ca.crt``; None: without TLS.
+    """
+    trust = "insecure = true" if authority is None else f"root-certificates = {json.dumps(str(authority.resolve()))}"
+    home = Path(env["FLWR_HOME"])
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = f'[superlink]\ndefault = "{name}"\n\n[superlink.{name}]\naddress = "{address}"\n{trust}\n'
+    (home / "config.toml").write_text(text)
+    return Connection(name, env)
+
+
+def register_node(connection: Connection, public: Path) -> int:
+    """Let the SuperNode with this key in.
+
+    Returns:
+        Its number.
+
+    Raises:
+        FederationError: the server refuses, or doesn't answer.
+    """
+    said = _flwr(connection, ["supernode", "register", str(public), connection.name, "--format", "json"])
+    return int(said["node-id"])
+
+
+def start_run(
+    connection: Connection, app: Path, config: Mapping[str, Any], *, clients: int | None = None, cpus: int = 1
+) -> str:
+    """Start a run.
+
+    Args:
+        app: the folder with the app.
+        config: what differs from the app's own configuration.
+        clients: virtual ones, for a simulation; ``cpus`` of each.
+
+    Returns:
+        Its number.
+
+    Raises:
+        FederationError: the server refuses, or doesn't answer.
+    """
+    command = ["run", str(app), connection.name, "--format", "json"]
+    for name, value in config.items():
+        command += ["--run-config", f"{name}={json.dumps(value)}"]
+    if clients is not None:
+        command += ["--federation-config", f"num-supernodes={clients} client-resources-num-cpus={cpus}"]
+    return str(_flwr(connection, command)["run-id"])
+
+
+def finished(connection: Connection, run: str, *, timeout_s: float) -> Outcome:
+    """Wait for the end of a run.
+
+    Raises:
+        FederationError: it isn't over in time, or the server doesn't answer.
+    """
+    give_up = time.monotonic() + timeout_s
+    while time.monotonic() < give_up:
+        (row,) = _flwr(connection, ["ls", connection.name, "--run-id", run, "--format", "json"])["runs"]
+        if str(row["status"]).startswith("finished"):
+            return Outcome(run, row["status"])
+        time.sleep(_PULSE_S)
+    raise FederationError("The run isn't over in time.")
+
+
+def _flwr(connection: Connection, words: Sequence[str]) -> Any:
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            [Path(sys.executable).parent / "flwr", *words],
+            env=dict(connection.env),
+            capture_output=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UsageError("Flower isn't installed.", hint='pip install "edgeperso[federated]"') from None
+    except subprocess.TimeoutExpired:
+        raise FederationError("The server doesn't answer.") from None
+    start = done.stdout.find(b"{")
+    try:
+        said = json.loads(done.stdout[start:]) if start >= 0 else {}
+    except ValueError:
+        said = {}
+    if done.returncode or not said.get("success", False):
+        raise FederationError(f"`flwr {words[0]}` failed.", hint=str(said.get("error-message", "")) or None)
+    return said

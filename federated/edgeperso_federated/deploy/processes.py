@@ -1,0 +1,140 @@
+"""Processes that end with what they started.
+
+Flower starts its helpers in sessions of their own, so that a signal to the group doesn't reach them, and one that dies
+leaves them behind. Here they are looked up by their parents before anything is stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from edgeperso_federated.errors import FederationError
+
+__all__ = ["Process", "free_ports", "wait_for_port"]
+
+_GRACE_S: Final = 8.0
+_PULSE_S: Final = 0.1
+
+
+class Process:
+    """A running command; a context manager that stops it.
+
+    Args:
+        command: its words.
+        env: its environment.
+        log: gets what it says; None: the terminal does.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path | None = None) -> None:
+        out = log.open("ab") if log is not None else None
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own words
+                list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        finally:
+            if out is not None:
+                out.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """What it ended with; None: it is running."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """At once, with all that it started, as a power cut would."""
+        family = _family(self.pid)
+        for one in family:
+            _signal(one, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> int:
+        """Ask it to end, and make it."""
+        family = _family(self.pid)
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
+        give_up = time.monotonic() + 1.0
+        while any(map(_alive, family)) and time.monotonic() < give_up:
+            time.sleep(_PULSE_S)
+        for one in family:
+            _signal(one, signal.SIGKILL)
+        return self._process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 on which nobody listens just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def wait_for_port(process: Process, host: str, port: int, *, timeout_s: float = 60.0) -> None:
+    """Until somebody listens.
+
+    Raises:
+        FederationError: the process ended, or the time did.
+    """
+    give_up = time.monotonic() + timeout_s
+    while time.monotonic() < give_up and process.code is None:
+        with socket.socket() as trial:
+            trial.settimeout(1.0)
+            if trial.connect_ex((host, port)) == 0:
+                return
+        time.sleep(_PULSE_S)
+    raise FederationError("The server didn't start.", hint="Its log says why.")
+
+
+def _family(pid: int) -> list[tuple[int, str]]:
+    """The process and its descendants, each with the time when it began, which tells it from a later one's."""
+    parents: dict[int, list[int]] = {}
+    born: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (stat := _stat(int(entry.name))):
+            parents.setdefault(int(stat[1]), []).append(int(entry.name))
+            born[int(entry.name)] = stat[19]
+    found = [pid]
+    for one in found:
+        found += parents.get(one, [])
+    return [(one, born[one]) for one in found if one in born]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of ``/proc/PID/stat`` after the name, which may hold anything; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _alive(one: tuple[int, str]) -> bool:
+    stat = _stat(one[0])
+    return bool(stat) and stat[19] == one[1] and stat[0] != "Z"
+
+
+def _signal(one: tuple[int, str], number: int) -> None:
+    if _alive(one):
+        with suppress(ProcessLookupError):
+            os.kill(one[0], number)
