@@ -1,0 +1,44 @@
+"""A broker over an open vault, with what its process can do to keep its memory to itself."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+from edgeperso.vault import Vault
+from edgeperso_federated.broker.desk import Desk
+from edgeperso_federated.broker.device import Device
+from edgeperso_federated.broker.server import Broker
+
+__all__ = ["run_broker", "seclude"]
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def run_broker(vault: Vault, model: Path, path: Path, stop: Event, *, ready: Callable[[], None] = lambda: None) -> None:
+    """Answer on the socket at ``path`` until ``stop`` is set. The process is the broker's alone: it is secluded.
+
+    Args:
+        vault: open, and closed by the caller.
+        model: the GGUF file that is trained on.
+        ready: called once it listens.
+
+    Raises:
+        UsageError: as `Broker`.
+        ModelNotFound, ModelCorrupt, ModelUnsupported: as `Device`.
+    """
+    seclude()
+    broker = Broker(Desk(Device(vault, model), stop), path)
+    ready()
+    broker.serve(stop)
+
+
+def seclude() -> None:
+    """From now on no other process of this user may read this one's memory (``ptrace``, ``/proc/PID/mem``), and a crash
+    writes no image of it. The administrator can still do both."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
