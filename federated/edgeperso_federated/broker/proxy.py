@@ -60,11 +60,11 @@ class Proxy:
         """
         return self._ask({"kind": "task", "task": task}, tensors, _result)
 
-    def result(self, run: str, attempt: int, step: str, message: bytes) -> Answer:
+    def result(self, run: str, round_: int, step: str, message: bytes) -> Answer:
         """Go on with a round that is summed in secret: the server's message for this step, and the device's answer.
 
         Args:
-            run, attempt: as the round's order has them.
+            run, round_: the run and the attempt that the order has.
             step: ``share`` with the server's KeyList, ``mask`` with its Delivery, ``confirm`` with its Survivors,
                 ``unmask`` with its Confirmations.
             message: those bytes.
@@ -72,7 +72,7 @@ class Proxy:
         Raises:
             Refused, BrokerRefused: as `task`.
         """
-        header = {"kind": "result", "run": run, "attempt": attempt, "step": step}
+        header = {"kind": "result", "run": run, "attempt": round_, "step": step}
         return self._ask(header, message, _result)
 
     def _ask(self, header: Header, body: bytes, judge: Callable[[dict[str, Any]], str]) -> Answer:
