@@ -19,6 +19,7 @@ from edgeperso.cli import (
     evaluations,
     experiments,
     failure,
+    federation,
     judges,
     keys,
     learned,
@@ -72,6 +73,7 @@ app.add_typer(models.app, name="model")
 for measures in (conversations.app, experiments.app, rankings.app, judges.app, learned.app, audits.app):
     evaluations.app.add_typer(measures)
 app.add_typer(evaluations.app, name="eval")
+app.add_typer(federation.app, name="fl")
 
 
 def command() -> click.Command:

@@ -44,8 +44,8 @@ def plan_for(**changes: Any) -> RunPlan:
     return RunPlan(**{**said, **changes})
 
 
-def central(plan: RunPlan, multiplier: float = 1.0) -> Central:
-    return Central(plan.bound, multiplier, plan.cohort, plan.asked, plan.population, 1e-3, plan.sampling)
+def central(plan: RunPlan, delta: float = 1e-3) -> Central:
+    return Central(plan.bound, 1.0, plan.cohort, plan.asked, plan.population, delta, plan.sampling)
 
 
 def vector_of(schema: Schema, client: int, turn: int) -> np.ndarray[Any, Any]:
@@ -220,7 +220,7 @@ def test_central_noise_is_that_of_private_mean_whoever_answers() -> None:
 
 def test_an_adaptive_bound_follows_the_bits() -> None:
     plan = plan_for(weighting=Weighting.EQUAL, population=1000, cohort=900, asked=900)
-    plan = replace(plan, privacy=replace(central(plan), delta=1e-4), adaptive=Adaptive())
+    plan = replace(plan, privacy=central(plan, 1e-4), adaptive=Adaptive())
 
     def bound(bit: float) -> float:
         run = FederatedRun(plan, KEY)

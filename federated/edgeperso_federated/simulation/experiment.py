@@ -1,0 +1,243 @@
+"""A whole simulation: people's texts, two runs over them (without privacy and with), and what they are worth to people
+who took part in neither.
+
+Everybody who is held out is measured on their newest texts, with the base model, with the adapter that they could train
+by themselves on their older ones, and with each shared one. Where a folder is given, a run that was stopped goes on
+from its last round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeperso.adaptation.general import general_examples
+from edgeperso.adaptation.plan import Example
+from edgeperso.engine import Engine
+from edgeperso.engine.adapters.file import adapter_to_bytes
+from edgeperso.engine.gguf import check_model_file
+from edgeperso.evals.raw import RawOutputs
+from edgeperso.types import Progress
+from edgeperso_federated.canary import Regression
+from edgeperso_federated.factors import Frame, fields_for, first_tensors, frame_of, lora_from
+from edgeperso_federated.privacy.accounting import Views, views
+from edgeperso_federated.privacy.noise import NoiseKey
+from edgeperso_federated.privacy.plans import Central
+from edgeperso_federated.rounds import FederatedRun
+from edgeperso_federated.server_state import Outcome, RoundRecord, StateFile
+from edgeperso_federated.simulation.dropout import absences
+from edgeperso_federated.simulation.hostile import hostile_clients
+from edgeperso_federated.simulation.metrics import MetricsLog
+from edgeperso_federated.simulation.partitions import Split, by_user, dirichlet, read_people, skewed
+from edgeperso_federated.simulation.people import TrainingClients, local_only, person_losses, tokenized
+from edgeperso_federated.simulation.runner import run_rounds
+from edgeperso_federated.simulation.settings import Partition, Settings
+from edgeperso_federated.update import Tensors
+
+__all__ = ["PLAIN", "PRIVATE", "Measured", "Trial", "simulate"]
+
+PLAIN: Final = "plain"
+PRIVATE: Final = "private"
+_VERSION: Final = 1
+_GENERAL: Final = 12
+"""Of the general set's texts that a candidate is checked on."""
+_GENERAL_TOKENS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One run of the simulation.
+
+    Args:
+        name: `PLAIN` or `PRIVATE`.
+        losses: ``float64[held out]``, nats a token with the last published adapter.
+        curve: by round, the mean of the same where it was read.
+        costs: by the same rounds, the ε of what was published by then; empty without privacy.
+        records: of all rounds.
+        views: ε for different eyes.
+        privacy: what was promised.
+        seconds: that this call took for it.
+    """
+
+    name: str
+    losses: NDArray[np.float64]
+    curve: Mapping[int, float]
+    costs: Mapping[int, float]
+    records: tuple[RoundRecord, ...]
+    views: Views
+    privacy: Central | None
+    seconds: float
+
+    @property
+    def bytes_per_client_round(self) -> float:
+        """Received from a client that is in the sum, on average."""
+        summed = sum(record.summed for record in self.records)
+        return sum(record.bytes for record in self.records) / summed if summed else 0.0
+
+    @property
+    def published(self) -> int:
+        return sum(record.outcome is Outcome.PUBLISHED for record in self.records)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What a simulation found.
+
+    Args:
+        base: ``float64[held out]``, nats a token without any adapter. local: with each person's own.
+        trials: the plain run, then the private one where there is one.
+        clients: texts of each client.
+        values: in an update.
+        model: its name and hash.
+    """
+
+    base: NDArray[np.float64]
+    local: NDArray[np.float64]
+    trials: tuple[Trial, ...]
+    clients: tuple[int, ...]
+    values: int
+    model: str
+
+
+def simulate(
+    settings: Settings, model: Path, *, folder: Path | None = None, progress: Progress = lambda _s, _d, _t: None
+) -> Measured:
+    """Run it all.
+
+    Args:
+        model: a GGUF file of a family that can be trained.
+        folder: keeps states, metrics and adapters; None: nothing is kept.
+
+    Raises:
+        SourceNotFound, DataInvalid: the data is missing, malformed or too little.
+        ExtraMissing: torch isn't installed, or dp-accounting where there is a private run.
+        FederationError: the folder holds a simulation with other settings.
+    """
+    privacy = settings.central()
+    stage = _Stage.prepared(settings, model)
+    base, local = stage.alone(folder, progress)
+    trials = [stage.trial(PLAIN, None, folder, progress)]
+    if privacy is not None:
+        trials.append(stage.trial(PRIVATE, privacy, folder, progress))
+    sizes = tuple(len(texts) for texts in stage.texts)
+    return Measured(base, local, tuple(trials), sizes, stage.values, stage.model_name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stage:
+    """What all runs of a simulation share: everybody's texts as tokens, and the adapter's frame."""
+
+    settings: Settings
+    model: Path
+    model_name: str
+    frame: Frame
+    texts: list[list[Example]]
+    older: list[list[Example]]
+    newest: list[list[Example]]
+    general: list[Example]
+
+    @classmethod
+    def prepared(cls, settings: Settings, model: Path) -> _Stage:
+        split = _split(settings)
+        most = settings.max_tokens
+        with Engine.open(model, n_ctx=64) as engine:
+            info = engine.info
+            texts = tokenized(engine, split.clients, most)
+            older = tokenized(engine, [person.older for person in split.held_out], most)
+            newest = tokenized(engine, [person.newest for person in split.held_out], most)
+            general = [_cut(example) for example in general_examples(engine) if example.learn_from < _GENERAL_TOKENS]
+        frame = frame_of(check_model_file(info.path), info.base_sha256, settings.shape, settings.seed)
+        name = f"{info.name} {info.quantization} sha256:{info.sha256}"
+        return cls(settings, info.path, name, frame, texts, older, newest, general[:_GENERAL])
+
+    @property
+    def values(self) -> int:
+        """In an update of the first round."""
+        return sum(one.size for one in fields_for(self.frame, self.settings.method, 1))
+
+    def alone(self, folder: Path | None, progress: Progress) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is held out, with the base and with each person's own adapter; kept in ``folder``."""
+
+        def measured() -> dict[str, Any]:
+            base = person_losses(self.model, None, self.newest)
+            plan = self.settings.own_training
+            local = local_only(self.model, self.frame, self.older, self.newest, plan, progress=progress)
+            return {"base": base.tolist(), "local": local.tolist()}
+
+        plan = str(self.settings.own_training)
+        texts = [[list(one.tokens) for one in person] for person in (*self.older, *self.newest)]
+        of = {"alone": _VERSION, "model": self.model_name, "plan": plan, "texts": texts}
+        found = RawOutputs(folder, "federation").unit(of, {"id": "alone"}, measured)
+        return np.array(found["base"]), np.array(found["local"])
+
+    def trial(self, name: str, privacy: Central | None, folder: Path | None, progress: Progress) -> Trial:
+        """One run, from where it was stopped to its end."""
+        began = monotonic()
+        settings = self.settings
+        file = StateFile(folder / f"{name}.state") if folder else None
+        first = first_tensors(self.frame, settings.method)
+        run = FederatedRun(
+            settings.run_plan(self.frame, privacy),
+            NoiseKey.of_simulation(settings.seed),
+            file=file,
+            check=Regression(self._general_loss, first),
+        )
+        log = MetricsLog(folder / f"{name}.jsonl" if folder else None, run.state.records)
+
+        def after(record: RoundRecord) -> None:
+            read = record.round % settings.evaluate_every == 0 or run.over
+            more = {"heldout_loss": float(self._losses(run.tensors).mean())} if read else {}
+            log.add(record, more)
+
+        run_rounds(
+            run,
+            self._clients(),
+            absent=absences(settings.dropout_model, settings.dropout, seed=settings.seed),
+            after=after,
+            progress=lambda stage, done, total: progress(f"{name} {stage}/{settings.rounds}", done, total),
+        )
+        if folder:
+            (folder / f"{name}.gguf").write_bytes(adapter_to_bytes(lora_from(self.frame, run.tensors)))
+        shown = views(privacy, run.state.begun, taken=run.state.taken)
+        losses, curve = self._losses(run.tensors), log.curve()
+        costs = {turn: views(privacy, turn, taken=0).published for turn in curve} if privacy else {}
+        return Trial(name, losses, curve, costs, run.state.records, shown, privacy, monotonic() - began)
+
+    def _clients(self) -> TrainingClients:
+        settings = self.settings
+        return TrainingClients(
+            model=self.model,
+            frame=self.frame,
+            texts=self.texts,
+            plan=settings.training,
+            seed=settings.seed,
+            ranks=settings.ranks,
+            hostile=hostile_clients(settings.clients, settings.hostile, seed=settings.seed),
+            attack=settings.attack,
+        )
+
+    def _losses(self, tensors: Tensors) -> NDArray[np.float64]:
+        return person_losses(self.model, lora_from(self.frame, tensors), self.newest)
+
+    def _general_loss(self, tensors: Tensors) -> float:
+        return float(person_losses(self.model, lora_from(self.frame, tensors), [self.general])[0])
+
+
+def _split(settings: Settings) -> Split:
+    people = read_people(settings.data)
+    clients, held_out, seed = settings.clients, settings.held_out, settings.seed
+    if settings.partition is Partition.USER:
+        split = by_user(people, clients, held_out, seed=seed)
+    else:
+        split = dirichlet(people, clients, held_out, alpha=settings.dirichlet_alpha, seed=seed)
+    return skewed(split, sigma=settings.skew, seed=seed) if settings.skew else split
+
+
+def _cut(example: Example) -> Example:
+    return replace(example, tokens=example.tokens[:_GENERAL_TOKENS])
