@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeperso.assistant.assistant import DEFAULT_EMBEDDER, DEFAULT_MODEL, Assistant, open_assistant
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.learning import TrainedCounts, TrainingReport, plan_for
+from edgeperso.assistant.people import Personas
 from edgeperso.assistant.readers import Reader
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.shelf import Compared, ComparedRow, Shelf
@@ -20,6 +21,7 @@ __all__ = [
     "Compared",
     "ComparedRow",
     "HitTrace",
+    "Personas",
     "Reader",
     "Reply",
     "Shelf",

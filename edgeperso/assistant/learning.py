@@ -13,8 +13,8 @@ from edgeperso.adaptation.lesson import Lesson, pairs_lesson, texts_lesson
 from edgeperso.adaptation.plan import LoraShape, Plan, SoftShape
 from edgeperso.adaptation.stacking import user_scale
 from edgeperso.assistant.wearing import Outfit
-from edgeperso.engine import Engine
-from edgeperso.engine.adapters.file import adapter_from_bytes, adapter_to_bytes
+from edgeperso.engine import Engine, ModelInfo
+from edgeperso.engine.adapters.file import adapter_from_bytes, adapter_to_bytes, fingerprint
 from edgeperso.engine.adapters.values import Adapter, Lora, Worn
 from edgeperso.events import Event, emit
 from edgeperso.times import to_datetime
@@ -28,12 +28,12 @@ __all__ = [
     "Order",
     "TrainedCounts",
     "TrainingReport",
+    "described",
     "fitted",
     "form_of",
     "judged_scale",
     "live_scale",
     "plan_for",
-    "rank_of",
     "stored_plan",
 ]
 
@@ -159,19 +159,15 @@ class Learner:
     def _store(
         self, order: Order, lesson: Lesson, learnt: Learnt, below: list[Worn], at_ms: int, as_of: int
     ) -> StoredAdapter:
-        info, adapter = self._engine.info, learnt.adapter
         held_out = {
             name: sorted(ids) for name, ids in zip(("memories", "turns", "pairs"), lesson.held_out_ids, strict=True)
         }
-        new = NewAdapter(
+        new = described(
+            learnt.adapter,
+            self._engine.info,
             name=order.name or f"{order.form}-{to_datetime(at_ms):%Y-%m-%d}",
-            form=adapter.form,
             objective=order.plan.objective,
             granularity=Granularity.USER,
-            base_sha256=info.base_sha256,
-            base_name=info.name,
-            rank=rank_of(adapter),
-            alpha=adapter.alpha if isinstance(adapter, Lora) else 0.0,
             state=AdapterState.READY if learnt.gate.passed else AdapterState.REFUSED,
             report={
                 "gate": learnt.gate.as_dict(),
@@ -187,12 +183,46 @@ class Learner:
         )
         return self._vault.adapters.add(
             new,
-            adapter_to_bytes(adapter),
+            adapter_to_bytes(learnt.adapter),
             memories=lesson.memory_ids,
             turns=lesson.turn_ids,
             pairs=lesson.pair_ids,
             as_of=as_of,
         )
+
+
+def described(
+    adapter: Adapter,
+    info: ModelInfo,
+    *,
+    name: str,
+    granularity: Granularity,
+    state: AdapterState,
+    report: dict[str, object],
+    objective: Objective = Objective.TEXT,
+    card: dict[str, object] | None = None,
+    evidence: int = 0,
+    parents: tuple[int, ...] = (),
+) -> NewAdapter:
+    """What is known of ``adapter``, made for the model of ``info``; as its rank counts a LoRA's greatest one, or a soft
+    prompt's number of virtual tokens."""
+    lora = isinstance(adapter, Lora)
+    return NewAdapter(
+        name=name,
+        form=adapter.form,
+        objective=objective,
+        granularity=granularity,
+        base_sha256=info.base_sha256,
+        base_name=info.name,
+        rank=max(pair.rank for pair in adapter.pairs.values()) if lora else len(adapter.embeddings),
+        alpha=adapter.alpha if lora else 0.0,
+        state=state,
+        report=report,
+        card=card,
+        evidence=evidence,
+        content=fingerprint(adapter),
+        parents=parents,
+    )
 
 
 def live_scale(granularity: Granularity, form: AdapterForm, evidence: int) -> float:
@@ -265,13 +295,6 @@ class _VaultState:
 
 def _form_of(plan: Plan) -> AdapterForm:
     return AdapterForm.SOFT if isinstance(plan.shape, SoftShape) else AdapterForm.LORA
-
-
-def rank_of(adapter: Adapter) -> int:
-    """A LoRA's greatest rank, a soft prompt's number of virtual tokens."""
-    if isinstance(adapter, Lora):
-        return max(pair.rank for pair in adapter.pairs.values())
-    return len(adapter.embeddings)
 
 
 def _counts(lesson: Lesson, learnt: Learnt) -> TrainedCounts:

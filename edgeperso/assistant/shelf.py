@@ -16,15 +16,15 @@ from edgeperso.adaptation.general import general_examples
 from edgeperso.adaptation.lesson import text_example
 from edgeperso.adaptation.plan import Example
 from edgeperso.adaptation.split import LEAST_HELD_OUT, MOST_HELD_OUT, without_repetitions
-from edgeperso.assistant.learning import Learner, Order, TrainingReport, form_of, judged_scale, rank_of, stored_plan
-from edgeperso.assistant.people import make_personas, own_card
+from edgeperso.assistant.learning import Learner, Order, TrainingReport, described, form_of, judged_scale, stored_plan
+from edgeperso.assistant.people import Personas, make_personas, own_card
 from edgeperso.assistant.wearing import Outfit
 from edgeperso.engine import Engine
-from edgeperso.engine.adapters.file import adapter_from_bytes, adapter_to_bytes
+from edgeperso.engine.adapters.file import adapter_from_bytes, adapter_to_bytes, fingerprint
 from edgeperso.engine.adapters.values import Lora, Worn
 from edgeperso.errors import AdapterMismatch, TooLittle, UsageError
-from edgeperso.types import AdapterForm, Float32, Granularity, MemoryFilter, Objective, Progress
-from edgeperso.vault.adapters import AdapterState, NewAdapter, StoredAdapter, WornRow
+from edgeperso.types import AdapterForm, Float32, Granularity, MemoryFilter, Progress
+from edgeperso.vault.adapters import AdapterState, StoredAdapter, WornRow
 
 if TYPE_CHECKING:
     from edgeperso.assistant.assistant import Assistant
@@ -148,9 +148,10 @@ class Shelf:
 
     def import_(self, path: str | Path, granularity: Granularity, name: str | None = None) -> StoredAdapter:
         """Check an adapter of somebody else and store it. The gate holds it against the general set alone; it is worn
-        once somebody says `use`.
+        once somebody says `use`. A copy of one that is here descends from it: what taints that one taints it.
 
         Raises:
+            AdapterRefused: it is a copy of one that is tainted.
             SourceNotFound, AdapterInvalid, AdapterMismatch, ExtraMissing: as `import_adapter`; nothing is stored.
         """
         from edgeperso.adaptation.bridge.exchange import import_adapter, import_card
@@ -159,29 +160,27 @@ class Shelf:
         engine = self._assistant.engine
         adapter = import_adapter(path, engine.info.path, engine.info)
         card = import_card(path)
+        originals = self._kept.originals(fingerprint(adapter))
         gate = judge(engine, self._outfit.below(engine, granularity), adapter, None)
-        new = NewAdapter(
+        new = described(
+            adapter,
+            engine.info,
             name=(name or f"from {path.stem}")[:_NAME_CHARS],
-            form=adapter.form,
-            objective=Objective.TEXT,
             granularity=granularity,
-            base_sha256=engine.info.base_sha256,
-            base_name=engine.info.name,
-            rank=rank_of(adapter),
-            alpha=adapter.alpha if isinstance(adapter, Lora) else 0.0,
             state=AdapterState.READY if gate.passed else AdapterState.REFUSED,
             report={"gate": gate.as_dict(), "imported": True},
             card=None if card is None else card.as_dict(),
+            parents=originals,
         )
         return self._kept.add(new, adapter_to_bytes(adapter))
 
-    def personas(self, paths: Sequence[str | Path], *, most: int = 4) -> builtins.list[StoredAdapter]:
-        """Put adapters that people shared into at most ``most`` groups by likeness, and store each group's mean as a
-        persona.
+    def personas(self, paths: Sequence[str | Path], *, most: int = 4) -> Personas:
+        """Put adapters that people shared into at most ``most`` groups by likeness, and store the mean of each group of
+        two or more as a persona, which descends from those of them that are here.
 
         Raises:
             UsageError: no file was given.
-            As `import_`; nothing is stored.
+            The rest as `import_`; nothing is stored.
         """
         return make_personas(self._assistant, [Path(path) for path in paths], most=most)
 

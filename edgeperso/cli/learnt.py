@@ -101,7 +101,7 @@ def adapter_lines(one: StoredAdapter, worn: WornRow | None) -> Iterator[tuple[st
     yield ("made", day_of(one.created_ms))
     yield ("size", f"{one.size_bytes / 1e6:.2f} MB")
     if one.parents:
-        yield ("begun from", ", ".join(map(str, one.parents)))
+        yield ("comes from", ", ".join(map(str, one.parents)))
     if one.report.get("relearns"):
         yield ("in place of", str(one.report["relearns"]))
 

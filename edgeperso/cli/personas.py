@@ -23,12 +23,18 @@ def make_personas(
     ],
     most: Annotated[int, typer.Option("--most", min=1, max=64, help="Personas at most.")] = 4,
 ) -> None:
-    """Put adapters of several people into groups and keep the mean of each as a persona. No text is needed for it."""
+    """Put adapters of several people into groups of those alike, and keep the mean of each as a persona."""
     with run.assistant() as me:
-        made = me.adapters.personas(paths, most=most)
-    run.out.result({"personas": [adapter_dict(one) for one in made]})
-    for one in made:
+        found = me.adapters.personas(paths, most=most)
+    run.out.result({"personas": [adapter_dict(one) for one in found.made], "left_out": found.left_out})
+    for one in found.made:
         run.out.answer(f"{adapter_name(one)}: the mean of {one.evidence:,} adapters.")
+    if found.left_out:
+        run.out.note(
+            f"{found.left_out:,} of {len(paths):,} adapters are in no persona: copies of another, or like no other. "
+            "A persona of one person would be that person's adapter.",
+            "yellow",
+        )
 
 
 @verb(app, "nearest")

@@ -15,7 +15,7 @@ __all__ = ["ADAPTER_COLUMNS", "AdapterSources", "AdapterState", "NewAdapter", "S
 
 ADAPTER_COLUMNS: Final = (
     "id, name, form, objective, granularity, base_sha256, base_name, rank, alpha, state, report, card, evidence, "
-    "created_ms, digest, size_bytes"
+    "content, created_ms, digest, size_bytes"
 )
 _MAX_NAME: Final = 100
 
@@ -48,6 +48,8 @@ class NewAdapter:
         report: numbers, ids and settings, as JSON has them; never a text.
         card: of a persona: what it takes to find who is near; tainting empties it.
         evidence: how many examples it was trained on.
+        content: what its copies have in common (`fingerprint`), by which they are known when they come in again; stays
+            when it is tainted. Empty: they are not known.
         parents: ids of the adapters that it was started from or made of, ascending.
     """
 
@@ -63,6 +65,7 @@ class NewAdapter:
     report: dict[str, object] = field(default_factory=dict)
     card: dict[str, object] | None = None
     evidence: int = 0
+    content: str = ""
     parents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -95,7 +98,7 @@ class AdapterSources:
 
 
 def values(new: NewAdapter) -> tuple[str | int | float | None, ...]:
-    """The columns from ``name`` to ``evidence``."""
+    """The columns from ``name`` to ``content``."""
     return (
         new.name,
         new.form.value,
@@ -109,13 +112,14 @@ def values(new: NewAdapter) -> tuple[str | int | float | None, ...]:
         json.dumps(new.report),
         None if new.card is None else json.dumps(new.card),
         new.evidence,
+        new.content,
     )
 
 
 def adapter(row: Row, parents: tuple[int, ...]) -> StoredAdapter:
     """The adapter in a row of `ADAPTER_COLUMNS`."""
     id_, name, form, objective, granularity, base_sha256, base_name, rank, alpha, state, report, card, *rest = row
-    evidence, created_ms, digest, size_bytes = rest
+    evidence, content, created_ms, digest, size_bytes = rest
     return StoredAdapter(
         id=id_,
         name=name,
@@ -130,6 +134,7 @@ def adapter(row: Row, parents: tuple[int, ...]) -> StoredAdapter:
         report=json.loads(report),
         card=None if card is None else json.loads(card),
         evidence=evidence,
+        content=content,
         parents=parents,
         created_ms=created_ms,
         digest=digest,

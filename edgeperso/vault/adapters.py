@@ -63,7 +63,7 @@ class Adapters(Wardrobe):
         with self._database.transaction():
             id_ = self._database.insert(
                 f"INSERT INTO adapters ({ADAPTER_COLUMNS.removeprefix('id, ')}) "  # noqa: S608
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*values(new), now_ms(), digest, len(payload)),
             )
             store_payload(self._database, "adapter", id_, payload)
@@ -97,6 +97,21 @@ class Adapters(Wardrobe):
     def all(self) -> list[StoredAdapter]:
         """Every adapter, oldest first."""
         return self._select("1 ORDER BY id", ())
+
+    def originals(self, content: str) -> tuple[int, ...]:
+        """Ids of the adapters here that have this content (`NewAdapter.content`), ascending: the parents of a copy that
+        comes in.
+
+        Raises:
+            AdapterRefused: one of them is tainted, so the copy knows what was forgotten.
+        """
+        found = self._select("content = ? AND content <> '' ORDER BY id", (content,))
+        if tainted := [one.id for one in found if not one.has_payload]:
+            raise AdapterRefused(
+                f"It is a copy of adapter {tainted[0]}, which learnt from what was forgotten or changed.",
+                hint="Nothing was stored. Delete the copy, too.",
+            )
+        return tuple(one.id for one in found)
 
     def payload(self, id_: int) -> bytes:
         """The weights as they were stored.

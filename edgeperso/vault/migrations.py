@@ -110,6 +110,7 @@ ADAPTERS_SCHEMA: Final = (
         report TEXT NOT NULL,
         card TEXT,
         evidence INTEGER NOT NULL,
+        content TEXT NOT NULL,
         created_ms INTEGER NOT NULL,
         digest TEXT NOT NULL,
         size_bytes INTEGER NOT NULL

@@ -97,7 +97,10 @@ def test_a_persons_adapter_leaves_and_comes_to_another_as_a_persona(live: Life, 
     assert (taken.name, taken.rank, taken.evidence) == ("from mine", 16, 0)
     assert taken.card is not None
     assert other.adapters.worn() == ()
-    [persona] = other.adapters.personas([file, file])
+    theirs = tmp_path / "theirs.gguf"
+    other.adapters.export(other.train(plan=PLAN).adapter.id, theirs, card=True)
+    other.adapters.off(Granularity.USER)
+    [persona] = other.adapters.personas([file, theirs], most=1).made
     assert (persona.granularity, persona.evidence, persona.name) == (Granularity.PERSONA, 2, "persona-1")
     found = other.nearest_persona()
     assert found is not None

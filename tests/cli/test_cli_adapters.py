@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeperso.assistant import assistant
+from edgeperso.assistant import Personas, assistant, shelf
 from edgeperso.errors import Cancelled
 from edgeperso.types import AdapterForm, Granularity, Objective
 from edgeperso.vault import KeyFile, Vault
@@ -214,3 +214,13 @@ def test_one_that_came_from_elsewhere_shows_what_is_known_of_it(cli, home: Path)
     assert "nan" not in shown.out
     assert "training" not in shown.out
     assert "worse than the bound allows" in shown.err
+
+
+def test_making_personas_says_how_many_are_in_none(cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = put(home, "persona-1", granularity=Granularity.PERSONA, evidence=2, report={"members": 2})
+    monkeypatch.setattr(shelf, "make_personas", lambda me, paths, most: Personas((me.adapters.show(one),), 3))
+    done = cli("adapter", "personas", *"abcde", "--json")
+    assert (done.json["left_out"], [made["id"] for made in done.json["personas"]]) == (3, [one])
+    assert "3 of 5 adapters are in no persona" in done.err
+    monkeypatch.setattr(shelf, "make_personas", lambda *_, **__: Personas((), 0))
+    assert cli("adapter", "personas", "a").err == ""

@@ -25,6 +25,7 @@ CREATE TABLE adapters (
         report TEXT NOT NULL,
         card TEXT,
         evidence INTEGER NOT NULL,
+        content TEXT NOT NULL,
         created_ms INTEGER NOT NULL,
         digest TEXT NOT NULL,
         size_bytes INTEGER NOT NULL

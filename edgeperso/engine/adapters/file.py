@@ -29,7 +29,7 @@ from edgeperso.engine.gguf import GgufHeader, TensorPlace, read_header
 from edgeperso.errors import AdapterInvalid, ModelError
 from edgeperso.types import AdapterForm, Float32
 
-__all__ = ["adapter_from_bytes", "adapter_to_bytes"]
+__all__ = ["adapter_from_bytes", "adapter_to_bytes", "fingerprint"]
 
 _ALIGNMENT: Final = 32
 _BASE: Final = "edgeperso.base.sha256"
@@ -92,6 +92,12 @@ def adapter_from_bytes(data: bytes, *, base_sha256: str | None = None) -> Adapte
     if own and header.metadata.get(_CONTENT) != _content_sha256(adapter):
         raise AdapterInvalid("The adapter was altered since it was written.")
     return adapter
+
+
+def fingerprint(adapter: Adapter) -> str:
+    """64 hex digits that all copies of an adapter have in common: in float32 and in float16, as GGUF and as PEFT's,
+    whoever wrote them. One whose weights were changed has others, also if they were only rounded to bfloat16."""
+    return _content_sha256(_rounded(adapter))
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

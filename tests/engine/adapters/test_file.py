@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeperso.engine import Lora, LoraPair, SoftPrompt, adapter_from_bytes, adapter_to_bytes
+from edgeperso.engine.adapters.file import fingerprint
 from edgeperso.errors import AdapterInvalid
 
 BASE = "ab" * 32
@@ -98,6 +99,16 @@ def test_half_floats_are_written_where_asked_for(makers: SimpleNamespace, form: 
     back = adapter_from_bytes(half)
     read = back.embeddings if isinstance(back, SoftPrompt) else back.pairs["blk.0.attn_q"].a
     np.testing.assert_array_equal(read, values.astype(np.float16))
+
+
+@pytest.mark.parametrize("form", ["lora", "soft"])
+def test_copies_are_known_by_their_fingerprint(makers: SimpleNamespace, form: str) -> None:
+    adapter = getattr(makers, form)()
+    half = adapter_from_bytes(adapter_to_bytes(adapter, half=True))
+    assert fingerprint(half) == fingerprint(adapter) == fingerprint(adapter_from_bytes(adapter_to_bytes(adapter)))
+    values = half.embeddings if isinstance(half, SoftPrompt) else half.pairs["blk.0.attn_q"].b
+    values[-1, -1] *= 1.01
+    assert fingerprint(half) != fingerprint(adapter)
 
 
 def test_what_is_too_large_for_half_a_float_is_not_written() -> None:
