@@ -45,6 +45,7 @@ def accept(vault: Vault, turn_id: int | None) -> int:
 
     Raises:
         NotFound, UsageError: as `correct`.
+        AdapterRefused: as `Conversations.accept`.
     """
     answer = _answer(vault, turn_id)
     vault.conversations.accept(answer.id)

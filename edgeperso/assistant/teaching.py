@@ -107,6 +107,7 @@ class Taught(ABC):
 
         Raises:
             NotFound: there is no such answer, or it was forgotten.
+            AdapterRefused: it was given with an adapter that learnt from what was forgotten or edited since.
         """
         return preferring.accept(self.vault, turn_id)
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from edgeperso.errors import NotFound, UsageError
+from edgeperso.errors import AdapterRefused, NotFound, UsageError
 from edgeperso.times import now_ms
 from edgeperso.types import Role, Turn
 from edgeperso.vault.database import Database
+from edgeperso.vault.lineage import said_with_tainted
 
 __all__ = ["Conversations"]
 
@@ -84,6 +85,7 @@ class Conversations:
         Raises:
             NotFound: there is no such turn, or it was forgotten.
             UsageError: it is the person's own.
+            AdapterRefused: it was given with an adapter that learnt from what was forgotten or edited since.
         """
         with self._database.transaction():
             row = self._database.row("SELECT role, erased FROM turns WHERE id = ?", (turn_id,))
@@ -91,6 +93,11 @@ class Conversations:
                 raise NotFound(f"There is no turn {turn_id}, or it was forgotten.")
             if row[0] != Role.ASSISTANT.value:
                 raise UsageError(f"Turn {turn_id} is not an answer.")
+            if said_with_tainted(self._database, turn_id):
+                raise AdapterRefused(
+                    "The answer was given with an adapter that learnt from what was forgotten or changed since.",
+                    hint="Nothing was changed. Ask again, and accept the new answer.",
+                )
             self._database.execute(
                 "UPDATE turns SET accepted_ms = coalesce(accepted_ms, ?) WHERE id = ?", (now_ms(), turn_id)
             )

@@ -5,13 +5,16 @@ What learnt from something that is forgotten still knows it. So forgetting or ed
 are overwritten, it is taken off at once, and so are all adapters that were started from it or made of it; the state of
 a training that saw it is dropped. What a tainted adapter is called, its numbers and what else it learnt from stay, so
 that it can be trained again without.
+
+An answer that was given while it was worn may say what it had learnt. Its text stays, but it is accepted no more, so
+that nothing learns from it again, and an adapter that did is tainted as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from edgeperso.errors import AdapterRefused
 from edgeperso.times import now_ms
@@ -19,9 +22,24 @@ from edgeperso.vault.database import Database
 from edgeperso.vault.derived import pages
 from edgeperso.vault.payloads import drop_payload
 
-__all__ = ["Learner", "Learnt", "add_sources", "drop_checkpoints", "drop_sources", "learnt_from", "taint", "tainted_by"]
+__all__ = [
+    "Learner",
+    "Learnt",
+    "add_sources",
+    "drop_checkpoints",
+    "drop_sources",
+    "learnt_from",
+    "said_with_tainted",
+    "taint",
+    "tainted_by",
+]
 
 Learner = Literal["adapter", "checkpoint"]
+
+_WORE: Final = """EXISTS (SELECT 1 FROM json_each(turns.trace, '$.adapters') AS worn
+    WHERE json_extract(worn.value, '$.outcome') = 'worn' AND json_extract(worn.value, '$.id') IN """
+"""Whether an answer was given while one of the adapters was worn; a list of ids and a bracket follow."""
+_TAINTED: Final = "(SELECT id FROM adapters WHERE state = 'tainted')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,7 @@ def _still_there(database: Database, learnt: Learnt, as_of: int | None) -> int:
     newest = (1 << 62) if as_of is None else int(as_of)
     conditions = (
         (f"memories WHERE revision <= {newest} AND", learnt.memories),
-        ("turns WHERE erased = 0 AND", learnt.turns),
+        (f"turns WHERE erased = 0 AND NOT {_WORE}{_TAINTED}) AND", learnt.turns),
         ("pairs WHERE", learnt.pairs),
         ("adapters WHERE state <> 'tainted' AND", learnt.adapters),
     )
@@ -98,12 +116,14 @@ def _still_there(database: Database, learnt: Learnt, as_of: int | None) -> int:
 
 
 def tainted_by(database: Database, learnt: Learnt) -> list[int]:
-    """The adapters that would be tainted without ``learnt``, ascending: those that learnt from some of it, and their
-    descendants. Those that are tainted already don't count."""
+    """The adapters that would be tainted without ``learnt``, ascending: those that learnt from some of it, their
+    descendants, and those that learnt from answers given with one of these. Those that are tainted already don't count.
+    """
     found = _learners(database, "adapter", learnt)
     youngest = found
     while youngest:
-        youngest = _learners(database, "adapter", Learnt.of(adapters=youngest)) - found
+        said = Learnt.of(turns=_said_with(database, youngest), adapters=youngest)
+        youngest = _learners(database, "adapter", said) - found
         found |= youngest
     return [
         int(id_)
@@ -116,12 +136,16 @@ def tainted_by(database: Database, learnt: Learnt) -> list[int]:
 
 
 def taint(database: Database, learnt: Learnt) -> list[int]:
-    """Taint what `tainted_by` names and drop the checkpoints that saw ``learnt`` or one of these adapters, within the
-    transaction of what changes them. Returns the adapters' ids."""
+    """Taint what `tainted_by` names, withdraw the acceptance of answers given with one of these adapters, and drop the
+    checkpoints that saw ``learnt``, such an answer or one of these adapters, within the transaction of what changes
+    them. Returns the adapters' ids."""
     adapters = tainted_by(database, learnt)
+    said = _said_with(database, adapters)
     for id_ in adapters:
         _empty(database, id_)
-    drop_checkpoints(database, Learnt.of(learnt.memories, learnt.turns, learnt.pairs, (*learnt.adapters, *adapters)))
+    database.executemany("UPDATE turns SET accepted_ms = NULL WHERE id = ?", [(turn,) for turn in sorted(said)])
+    turns, parents = (*learnt.turns, *said), (*learnt.adapters, *adapters)
+    drop_checkpoints(database, Learnt.of(learnt.memories, turns, learnt.pairs, parents))
     return adapters
 
 
@@ -148,6 +172,26 @@ def drop_sources(database: Database, learnt: Learnt) -> None:
                 f"DELETE FROM adapter_sources WHERE kind = ? AND source_id IN {marks}",  # noqa: S608
                 (kind, *page),
             )
+
+
+def said_with_tainted(database: Database, turn_id: int) -> bool:
+    """Whether an answer was given while an adapter was worn that is tainted by now."""
+    found = database.row(f"SELECT 1 FROM turns WHERE id = ? AND {_WORE}{_TAINTED})", (turn_id,))  # noqa: S608
+    return found is not None
+
+
+def _said_with(database: Database, adapters: Iterable[int]) -> set[int]:
+    """The answers, of those accepted and those that something learnt from, that were given with one of ``adapters``."""
+    return {
+        int(id_)
+        for marks, page in pages(sorted(adapters))
+        for (id_,) in database.rows(
+            f"SELECT id FROM turns WHERE {_WORE}{marks}) AND (accepted_ms IS NOT NULL OR id IN "  # noqa: S608
+            "(SELECT source_id FROM adapter_sources WHERE kind = 'turn' UNION "
+            "SELECT source_id FROM checkpoint_sources WHERE kind = 'turn'))",
+            page,
+        )
+    }
 
 
 def _learners(database: Database, learner: Learner, learnt: Learnt) -> set[int]:

@@ -96,6 +96,56 @@ class TestForget:
         assert [answer.id for _, answer in vault.conversations.accepted_turns()] == [other]
         vault.check()
 
+    def test_answers_given_with_what_is_tainted_are_accepted_no_more(self, vault, lora, ids) -> None:
+        first = vault.adapters.add(lora(), b"1", memories=ids[:1]).id
+        other = vault.adapters.add(lora(), b"2", memories=ids[1:2]).id
+        talk = vault.conversations.start()
+        turns = [
+            vault.conversations.add_turn(talk, Role.ASSISTANT, "Well.", {"sources": [], "adapters": worn}).id
+            for worn in (
+                [{"id": first, "outcome": "worn"}],
+                [{"id": first, "outcome": "other_base"}, {"id": other, "outcome": "worn"}],
+                [],
+                [{"id": other, "outcome": "worn"}, {"id": first, "outcome": "worn"}],
+            )
+        ]
+        for turn in turns[:3]:
+            vault.conversations.accept(turn)
+        learnt = [vault.adapters.add(lora(), b"x", turns=[turn]).id for turn in turns]
+        vault.checkpoints.save("said", b"s", turns=turns[:1])
+        vault.checkpoints.save("other", b"s", turns=turns[1:2])
+        assert forget(vault, ids[0]).adapter_ids == (first, learnt[0], learnt[3])
+        rows = vault.database.rows("SELECT id, text, accepted_ms IS NULL FROM turns ORDER BY id")
+        assert list(rows) == [
+            (turns[0], "Well.", 1),
+            (turns[1], "Well.", 0),
+            (turns[2], "Well.", 0),
+            (turns[3], "Well.", 1),
+        ]
+        assert vault.checkpoints.names() == ["other"]
+        for again in (
+            lambda: vault.conversations.accept(turns[0]),
+            lambda: vault.adapters.add(lora(), b"x", turns=turns[:1]),
+        ):
+            with pytest.raises(AdapterRefused):
+                again()
+        vault.conversations.accept(turns[1])
+
+    def test_an_edit_and_a_forgotten_pair_withdraw_them_too(self, vault, lora, ids) -> None:
+        pair = vault.pairs.add("p", "a", "b", at_ms=0, scope="personal").id
+        vault.adapters.add(lora(), b"1", memories=ids[:1])
+        vault.adapters.add(lora(), b"2", pairs=[pair])
+        talk = vault.conversations.start()
+        vault.conversations.add_turn(talk, Role.PERSON, "So?")
+        for number in (1, 2):
+            worn = [{"id": number, "outcome": "worn"}]
+            turn = vault.conversations.add_turn(talk, Role.ASSISTANT, "Well.", {"sources": [], "adapters": worn})
+            vault.conversations.accept(turn.id)
+        vault.memories.edit(ids[0], "changed")
+        assert len(vault.conversations.accepted_turns()) == 1
+        vault.pairs.delete([pair])
+        assert vault.conversations.accepted_turns() == []
+
     def test_a_pair_that_draws_from_it_goes_with_its_learners(self, vault, lora, ids) -> None:
         pair = vault.pairs.add("p", "a", "b", at_ms=0, scope="personal", memories=ids[:2]).id
         vault.adapters.add(lora(), b"x", pairs=[pair])
