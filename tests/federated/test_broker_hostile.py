@@ -3,81 +3,25 @@ nothing of the person is in it."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
-import os
-import socket
-import stat
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeperso.errors import UsageError
-from edgeperso_federated.broker.desk import Desk
 from edgeperso_federated.broker.device import identity_of, ledger_of
 from edgeperso_federated.broker.protocol import MOST_HEADER_BYTES, Refusal, Refused, header_bytes
 from edgeperso_federated.broker.proxy import Proxy
-from edgeperso_federated.broker.server import Broker
-from edgeperso_federated.errors import BrokerRefused
 from edgeperso_federated.update import Update, read_update, update_to_bytes
 
 from .broker_world import CANARY, TEXTS, World
-
-WORDS = {word.value for word in Refusal}
-
-
-class Hostile:
-    """It speaks raw bytes, and keeps every byte that it was sent."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.received = bytearray()
-
-    def raw(self, data: bytes, *, end: bool = True) -> bytes:
-        with self.world.connect() as connection:
-            # The broker may have refused, and gone, before it read all of it.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.sendall(data)
-            if end:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_WR)
-            return self.all_of(connection)
-
-    def all_of(self, connection: socket.socket) -> bytes:
-        data = bytearray()
-        with contextlib.suppress(ConnectionResetError):
-            while piece := connection.recv(1 << 16):
-                data += piece
-        self.received += data
-        return bytes(data)
-
-    def frame(self, header: bytes, body: bytes = b"", *, length: int | None = None) -> bytes:
-        return struct.pack("<4sIQ", b"EPB1", len(header), len(body) if length is None else length) + header + body
-
-    def ask(self, header: Any, body: bytes = b"") -> str:
-        """The word of the refusal, ``""`` for no answer, or the answer's kind."""
-        return self.word(self.raw(self.frame(header_bytes(header), body)))
-
-    def word(self, answer: bytes) -> str:
-        if not answer:
-            return ""
-        magic, size, body = struct.unpack("<4sIQ", answer[:16])
-        header = json.loads(answer[16 : 16 + size])
-        assert magic == b"EPB1"
-        assert len(answer) == 16 + size + body
-        if header["kind"] != "refused":
-            return str(header["kind"])
-        assert header.keys() == {"kind", "why"}
-        assert body == 0
-        assert header["why"] in WORDS
-        return str(header["why"])
+from .hostile_app import Hostile, assert_clean
 
 
 @pytest.fixture
@@ -101,16 +45,6 @@ def idle(tmp_path_factory: pytest.TempPathFactory, tiny_path: Path) -> Iterator[
     assert not world.trainer.seen
     assert ledger_of(world.vault).bill().rounds == 0
     world.close()
-
-
-def assert_clean(world: World, data: bytes) -> None:
-    key = (world.folder / "me.key").read_bytes().split()
-    secrets = [CANARY.encode(), b"heron", key[2]]
-    secrets += [text.encode()[:20] for text in TEXTS]
-    secrets += [identity_of(world.vault).to_bytes(), bytes.fromhex(key[2].decode()), str(world.folder).encode()]
-    for secret in secrets:
-        for form in (secret, secret.hex().encode(), base64.b64encode(secret)[: len(secret)], secret[::-1]):
-            assert form not in data
 
 
 def task_header(world: World, **changes: Any) -> dict[str, Any]:
@@ -384,104 +318,3 @@ def test_an_error_with_the_persons_text_in_it_goes_no_further(world: World, host
     world.trainer.before = fail
     assert hostile.ask(task_header(world), world.tensors()) == "failed"
     assert hostile.ask({"kind": "hello", "version": 1}) == "hello"
-
-
-# ---- the socket ----------------------------------------------------------------------------------------------------
-
-
-def test_socket_and_folder_are_the_persons_alone(world: World, hostile: Hostile) -> None:
-    assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(world.path.parent.stat().st_mode) == 0o700
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
-def test_another_user_is_not_answered_even_with_the_folder_open(world: World, hostile: Hostile) -> None:
-    opened = [world.path, *world.path.parents]
-    modes = [(one, one.stat().st_mode) for one in opened]
-    reader, writer = os.pipe()
-    try:
-        for one in opened:
-            one.chmod(0o777)
-        child = os.fork()
-        if not child:
-            os.setuid(65534)
-            answer = b"connected:"
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.connect(str(world.path))
-                with contextlib.suppress(OSError):
-                    connection.sendall(hostile.frame(header_bytes({"kind": "hello", "version": 1})))
-                    answer += connection.recv(100)
-            os.write(writer, answer)
-            os._exit(0)
-        os.waitpid(child, 0)
-    finally:
-        for one, mode in modes:
-            one.chmod(stat.S_IMODE(mode))
-    assert os.read(reader, 1000) == b"connected:"
-
-
-@pytest.mark.parametrize("wrong", ["open", "file", "link", "long", "listening"])
-def test_no_broker_listens_where_others_could_be(world: World, tmp_path: Path, wrong: str) -> None:
-    folder = tmp_path / "s"
-    folder.mkdir(mode=0o700)
-    path, words = folder / "broker", "alone"
-    desk = Desk(world.device, world.stop)
-    made: Callable[[], object] = lambda: None  # noqa: E731
-    if wrong == "open":
-        folder.chmod(0o750)
-    elif wrong == "file":
-        path.write_text("mine")
-        words = "in the socket's place"
-    elif wrong == "link":
-        (tmp_path / "l").symlink_to(folder)
-        path = tmp_path / "l" / "broker"
-    elif wrong == "long":
-        path, words = folder / ("x" * 100), "at most"
-    else:
-        kept = Broker(desk, path)
-        made, words = kept._listener.close, "Another broker"
-    with pytest.raises(UsageError, match=words):
-        Broker(desk, path)
-    made()
-
-
-def test_the_socket_of_a_killed_broker_is_taken_over(world: World, tmp_path: Path) -> None:
-    path = tmp_path / "s" / "broker"
-    Broker(world.desk, path)._listener.close()
-    assert path.exists()
-    Broker(world.desk, path)._listener.close()
-
-
-def test_a_proxy_without_a_broker_says_so(world: World, tmp_path: Path) -> None:
-    with pytest.raises(BrokerRefused, match="No broker answers"):
-        Proxy(tmp_path / "nowhere").hello()
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"kind": "hello", "version": 2},
-        {"kind": "result", "step": 3},
-        {"kind": "refused", "why": "whatever"},
-        {"kind": "refused", "why": "busy", "more": 1},
-    ],
-)
-def test_a_proxy_takes_no_other_answers(tmp_path: Path, answer: dict[str, Any]) -> None:
-    path = tmp_path / "false"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
-        listener.listen(1)
-
-        def reply() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                text = header_bytes(answer)
-                connection.sendall(struct.pack("<4sIQ", b"EPB1", len(text), 0) + text)
-                connection.recv(1000)
-
-        thread = threading.Thread(target=reply)
-        thread.start()
-        with pytest.raises(BrokerRefused, match="isn't a broker") as caught:
-            Proxy(path, patience_s=5).hello()
-        thread.join(5)
-        assert not isinstance(caught.value, Refused)
