@@ -75,7 +75,7 @@ def pairs_lesson(engine: Engine, gathered: Gathered[PairSource]) -> Lesson:
     """Raises:
     TooLittle: fewer than `LEAST_TRAINED` + `LEAST_HELD_OUT` pairs.
     """
-    train, held_out, skipped = _parted(gathered, "preference pairs")
+    train, held_out, skipped = _parted(gathered, "preference pairs", "`edgeperso prefer` and `correct` make them.")
 
     def tokens(sources: Iterable[PairSource]) -> tuple[Pair, ...]:
         return tuple(pair_example(engine, source.prompt, source.chosen, source.rejected) for source in sources)
@@ -83,11 +83,13 @@ def pairs_lesson(engine: Engine, gathered: Gathered[PairSource]) -> Lesson:
     return _lesson(tokens(train), tokens(held_out), train, held_out, skipped)
 
 
-def _parted(gathered: Gathered[Item], what: str) -> tuple[list[Item], list[Item], dict[str, int]]:
+def _parted(
+    gathered: Gathered[Item], what: str, hint: str | None = None
+) -> tuple[list[Item], list[Item], dict[str, int]]:
     items = without_repetitions(gathered.items)
     least = LEAST_TRAINED + LEAST_HELD_OUT
     if len(items) < least:
-        raise TooLittle(f"{len(items)} {what} may train, and it takes {least}.")
+        raise TooLittle(f"{len(items)} {what} may train, and it takes {least}.", hint=hint)
     skipped = Counter(gathered.skipped)
     if repeated := len(gathered.items) - len(items):
         skipped["repeated"] = repeated

@@ -98,5 +98,5 @@ def test_a_lesson_of_pairs(toy: Any) -> None:
     lesson = pairs_lesson(toy, Gathered(pairs, {}))
     assert (len(lesson.train), len(lesson.held_out)) == (5, 4)
     assert (lesson.pair_ids, lesson.memory_ids) == ({1, 2, 3, 4, 5}, {50, 51, 52, 53, 54})
-    with pytest.raises(TooLittle, match="7 preference pairs"):
+    with pytest.raises(TooLittle, match=r"7 preference pairs.*edgeperso prefer"):
         pairs_lesson(toy, Gathered(pairs[:7], {}))
