@@ -67,6 +67,7 @@ class Chat:
         """
         began = time.perf_counter()
         adapters = self._assistant.dress()
+        self._resize()
         self._drop_what_went()
         hits, superseded = self._assistant.find(question, self._where)
         found = time.perf_counter()
@@ -91,6 +92,11 @@ class Chat:
         reply = Reply(plan, generation, cancel, lambda reply: self._keep(question, reply))
         self._assistant.follow(reply)
         return reply
+
+    def _resize(self) -> None:
+        """Follow the model's context, of which a soft prompt takes its part while it is worn."""
+        self._budget = self._reader.budget(self._engine.info.n_ctx)
+        self._layout.resize(self._budget)
 
     def _drop_what_went(self) -> None:
         """Begin the prompt anew when a memory that stands in it was forgotten or edited: neither its words nor what was

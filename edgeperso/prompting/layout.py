@@ -118,6 +118,10 @@ class Layout:
         """The memories that stand in the tokens."""
         return frozenset(self._shown)
 
+    def resize(self, budget: Budget) -> None:
+        """Go on within another budget; turns that no longer fit are left out at the next one."""
+        self._budget = budget
+
     def restart(self) -> None:
         """Forget all turns: the next one begins with the stable part."""
         self._tokens, self._shown, self._turns = list(self._stable), set(), 0

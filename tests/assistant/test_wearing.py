@@ -8,18 +8,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edgeperso.assistant import open_assistant
+from edgeperso.assistant.learning import described
 from edgeperso.assistant.trace import AdapterTrace, Trace
 from edgeperso.assistant.wearing import Outfit
+from edgeperso.engine import Engine
 from edgeperso.engine.adapters.file import adapter_to_bytes
 from edgeperso.engine.adapters.values import Adapter, SoftPrompt, Worn
+from edgeperso.engine.gguf import check_model_file
 from edgeperso.errors import AdapterInvalid, AdapterMismatch
-from edgeperso.types import AdapterForm, Granularity, Objective
+from edgeperso.types import AdapterForm, Embedder, Granularity, Objective
 from edgeperso.vault import KeyFile, Vault
 from edgeperso.vault.adapters import AdapterState, NewAdapter, StoredAdapter
 
 L = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("learners.py"))))
+tiny_model = runpy.run_path(str(Path(__file__).parents[1] / "engine" / "gguf_files.py"))["tiny_model"]
 Keep = Callable[..., StoredAdapter]
 
 
@@ -136,6 +142,30 @@ def test_below_a_granularity_lies_what_is_worn_under_it(vault: Vault, toy: Any, 
     keep(L.lora(seed=2))
     assert [one.key for one in outfit.below(toy, Granularity.USER)] == [persona.digest]
     assert outfit.below(toy, Granularity.PERSONA) == []
+
+
+def test_a_conversation_follows_the_context_that_a_soft_prompt_leaves(
+    home: Path, tmp_path: Path, fake_embedder: Embedder
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(tiny_model())
+    with (
+        Engine.open(path, n_ctx=512, n_threads=1) as engine,
+        open_assistant(home, key=KeyFile(tmp_path / "me.key"), models_dir=tmp_path) as me,
+    ):
+        me._engine, me._own_engine, me._embedder = engine, False, fake_embedder
+        chat, whole = me.chat(), engine.info.n_ctx
+        width = int(check_model_file(path).metadata["llama.embedding_length"])
+        soft = SoftPrompt(engine.info.base_sha256, "llama", np.ones((100, width), np.float32))
+        new = described(
+            soft, engine.info, name="soft", granularity=Granularity.USER, state=AdapterState.READY, report={}
+        )
+        stored = me.vault.adapters.add(new, adapter_to_bytes(soft))
+        budgets = []
+        for wear in (None, stored.id, None):
+            me.vault.adapters.wear(Granularity.USER, wear)
+            budgets.append(chat.ask("So?", max_tokens=2).trace.budget["context"])
+        assert budgets == [whole, whole - 100, whole]
 
 
 def test_a_trace_comes_back_with_its_adapters_and_without_where_it_is_older() -> None:
