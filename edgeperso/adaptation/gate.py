@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -26,13 +26,14 @@ from edgeperso.adaptation.plan import Example, Pair
 from edgeperso.engine import Engine
 from edgeperso.engine.adapters.file import adapter_to_bytes
 from edgeperso.engine.adapters.values import Adapter, Worn
-from edgeperso.types import Float32
+from edgeperso.types import Float32, Progress
 
 __all__ = [
     "GENERAL_BOUND",
     "GENERAL_WORSE",
     "PERSONAL_NOT_BETTER",
     "GateReport",
+    "Told",
     "adapter_key",
     "judge",
     "mean_nats",
@@ -78,7 +79,25 @@ class GateReport:
     scale: float = 1.0
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """As JSON has it: None for what is no finite number."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+@dataclass(slots=True)
+class Told:
+    """Says, where somebody listens, how many texts were read of the ``total`` that will be; stage ``judging``."""
+
+    progress: Progress | None
+    total: int
+    done: int = 0
+
+    def __call__(self, texts: int) -> None:
+        self.done += texts
+        if self.progress is not None:
+            self.progress("judging", self.done, self.total)
 
 
 def judge(
@@ -91,6 +110,7 @@ def judge(
     scale: float = 1.0,
     weaker: Sequence[float] = (),
     instead_of: Worn | None = None,
+    progress: Progress | None = None,
 ) -> GateReport:
     """Measure ``adapter`` at ``scale`` over ``stack_below``; the engine wears afterwards what it wore before.
 
@@ -107,16 +127,19 @@ def judge(
     wore = engine.worn
     general = general_examples(engine)
     below = list(stack_below)
+    once = len(general) + (0 if lesson is None else len(lesson.held_out))
+    told = Told(progress, 2 * once)
     try:
         engine.wear(below)
-        general_before = mean_nats(engine, general)
+        general_before = mean_nats(engine, general, told)
         if instead_of is not None:
             engine.wear([*below, instead_of])
-        before = _personal(engine, lesson)
+        before = _personal(engine, lesson, told)
         reports: list[GateReport] = []
         for tried in (scale, *weaker):
             engine.wear([*below, Worn(adapter_key(adapter), adapter, tried)])
-            after, general_after = _personal(engine, lesson), mean_nats(engine, general)
+            told.total = max(told.total, told.done + once)
+            after, general_after = _personal(engine, lesson, told), mean_nats(engine, general, told)
             report = _report(before, after, general_before, general_after, seed=seed, pairs=_of_pairs(lesson))
             reports.append(replace(report, scale=tried))
             if report.passed or report.reasons != (GENERAL_WORSE,):
@@ -130,8 +153,8 @@ def _of_pairs(lesson: Lesson | None) -> bool:
     return lesson is not None and isinstance(lesson.held_out[0], Pair)
 
 
-def _personal(engine: Engine, lesson: Lesson | None) -> Float32 | None:
-    return None if lesson is None else personal_losses(engine, lesson)
+def _personal(engine: Engine, lesson: Lesson | None, told: Callable[[int], None]) -> Float32 | None:
+    return None if lesson is None else personal_losses(engine, lesson, told)
 
 
 def _report(
@@ -172,19 +195,24 @@ def _report(
     )
 
 
-def personal_losses(engine: Engine, lesson: Lesson) -> Float32:
-    """``float32[held_out]``, lower better: each held-out text's mean nats, or minus each held-out pair's margin."""
+def _untold(_texts: int) -> None:
+    pass
+
+
+def personal_losses(engine: Engine, lesson: Lesson, told: Callable[[int], None] = _untold) -> Float32:
+    """``float32[held_out]``, lower better: each held-out text's mean nats, or minus each held-out pair's margin.
+    ``told`` hears of each text or pair that was read."""
     pairs = [item for item in lesson.held_out if isinstance(item, Pair)]
     if pairs:
-        return -pair_margins(engine, pairs)
-    return mean_nats(engine, [item for item in lesson.held_out if isinstance(item, Example)])
+        return -pair_margins(engine, pairs, told)
+    return mean_nats(engine, [item for item in lesson.held_out if isinstance(item, Example)], told)
 
 
-def mean_nats(engine: Engine, examples: Sequence[Example]) -> Float32:
+def mean_nats(engine: Engine, examples: Sequence[Example], told: Callable[[int], None] = _untold) -> Float32:
     """``float32[n]``: the mean loss (nats a token) of each example's counted tokens under what the engine wears.
 
     Examples with the same context share its evaluation; one that is longer than the model's context loses the front of
-    its own.
+    its own. ``told`` hears of each that was read.
     """
     out = np.empty(len(examples), dtype=np.float32)
     groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -196,10 +224,11 @@ def mean_nats(engine: Engine, examples: Sequence[Example]) -> Float32:
         tails = [_cut(engine, examples[place].tokens[examples[place].learn_from :]) for place in places]
         for place, score in zip(places, engine.score(context, tails), strict=True):
             out[place] = -score.mean
+        told(len(places))
     return out
 
 
-def pair_margins(engine: Engine, pairs: Sequence[Pair]) -> Float32:
+def pair_margins(engine: Engine, pairs: Sequence[Pair], told: Callable[[int], None] = _untold) -> Float32:
     """``float32[n]``: how much likelier each chosen answer is than the rejected one, mean nats a token, under what the
     engine wears."""
     out = np.empty(len(pairs), dtype=np.float32)
@@ -207,6 +236,7 @@ def pair_margins(engine: Engine, pairs: Sequence[Pair]) -> Float32:
         context = _fitting(engine, pair.prompt, max(len(pair.chosen), len(pair.rejected)))
         chosen, rejected = engine.score(context, [_cut(engine, pair.chosen), _cut(engine, pair.rejected)])
         out[place] = chosen.mean - rejected.mean
+        told(1)
     return out
 
 

@@ -47,6 +47,7 @@ def learn(
 
     Args:
         below: worn under the adapter, in training (its LoRAs) and at the gate.
+        progress: of both: stages ``training`` and ``judging``.
         start: go on from this adapter; the gain is then over it.
         state: where a training that is stopped or killed finds its place again.
 
@@ -74,6 +75,14 @@ def learn(
         raise Cancelled("The training was stopped.", hint="What was learnt so far is kept: train again to go on.")
     replaced = None if start is None else Worn(adapter_key(start), start, scale)
     gate = judge(
-        engine, below, trained.adapter, lesson, seed=plan.seed, scale=scale, weaker=weaker, instead_of=replaced
+        engine,
+        below,
+        trained.adapter,
+        lesson,
+        seed=plan.seed,
+        scale=scale,
+        weaker=weaker,
+        instead_of=replaced,
+        progress=progress,
     )
     return Learnt(trained.adapter, trained, gate)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgeperso.adaptation.examples import Only, gather_texts
-from edgeperso.adaptation.gate import judge, mean_nats, paired_gain
+from edgeperso.adaptation.gate import Told, judge, mean_nats, paired_gain
 from edgeperso.adaptation.general import general_examples
 from edgeperso.adaptation.lesson import text_example
 from edgeperso.adaptation.plan import Example
@@ -146,7 +146,9 @@ class Shelf:
         if card:
             export_card(own_card(self._assistant), path)
 
-    def import_(self, path: str | Path, granularity: Granularity, name: str | None = None) -> StoredAdapter:
+    def import_(
+        self, path: str | Path, granularity: Granularity, name: str | None = None, *, progress: Progress | None = None
+    ) -> StoredAdapter:
         """Check an adapter of somebody else and store it. The gate holds it against the general set alone; it is worn
         once somebody says `use`. A copy of one that is here descends from it: what taints that one taints it.
 
@@ -161,7 +163,7 @@ class Shelf:
         adapter = import_adapter(path, engine.info.path, engine.info)
         card = import_card(path)
         originals = self._kept.originals(fingerprint(adapter))
-        gate = judge(engine, self._outfit.below(engine, granularity), adapter, None)
+        gate = judge(engine, self._outfit.below(engine, granularity), adapter, None, progress=progress)
         new = described(
             adapter,
             engine.info,
@@ -258,7 +260,7 @@ class Shelf:
 
     # ---- comparing ---------------------------------------------------------------------------------------------------
 
-    def compare(self, first: int, second: int) -> Compared:
+    def compare(self, first: int, second: int, *, progress: Progress | None = None) -> Compared:
         """Measure two adapters, above what is worn below them, on the newest texts that neither learnt from.
 
         Raises:
@@ -268,16 +270,17 @@ class Shelf:
             TooLittle: there are too few such texts.
         """
         engine = self._assistant.engine
-        examples = self._unseen(engine, (first, second))
+        examples, general = self._unseen(engine, (first, second)), general_examples(engine)
+        told = Told(progress, 3 * (len(examples) + len(general)))
         wore = engine.worn
         personal: builtins.list[Float32] = []
         rows: builtins.list[ComparedRow] = []
         try:
             for id_ in (None, first, second):
                 engine.wear(self._alone(engine, id_))
-                personal.append(mean_nats(engine, examples))
-                general = mean_nats(engine, general_examples(engine))
-                rows.append(ComparedRow(id_, float(personal[-1].mean()), float(general.mean())))
+                personal.append(mean_nats(engine, examples, told))
+                mean = float(mean_nats(engine, general, told).mean())
+                rows.append(ComparedRow(id_, float(personal[-1].mean()), mean))
         finally:
             engine.wear(wore)
         low, high = paired_gain(personal[2], personal[1], seed=0)

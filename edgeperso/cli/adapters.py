@@ -13,7 +13,6 @@ from edgeperso.cli.learnt import (
     adapter_dict,
     adapter_lines,
     adapter_name,
-    finite,
     form_of,
     learnt_from,
     show_gate,
@@ -61,7 +60,7 @@ def show_adapter(run: Run, which: AdapterArgument) -> None:
         {
             **adapter_dict(one),
             "worn": worn_dict(worn.get(one.id)),
-            "report": finite(one.report),
+            "report": one.report,
             "sources": {name: sorted(ids) for name, ids in counts.items()},
         }
     )
@@ -157,8 +156,8 @@ def import_adapter(
     model: ModelOption = None,
 ) -> None:
     """Check an adapter of somebody else, measure it on general texts, keep it; it is not worn until `adapter use`."""
-    with run.assistant(model) as me:
-        one = me.adapters.import_(path, granularity, name)
+    with run.assistant(model) as me, run.progress as progress:
+        one = me.adapters.import_(path, granularity, name, progress=progress)
     run.out.result(adapter_dict(one))
     gate: Any = one.report["gate"]
     show_gate(run, gate)
@@ -173,9 +172,10 @@ def compare_adapters(
     second: Annotated[str, typer.Argument(metavar="B", help="Another one's.")],
 ) -> None:
     """Measure two adapters on texts of yours that neither learnt from, and on general ones; lower is better."""
-    with run.assistant() as me:
+    with run.assistant() as me, run.progress as progress:
         run.out.note("Measuring: the same texts with neither, with the one, with the other. A minute or more.")
-        compared = me.adapters.compare(*(me.vault.adapters.named(one).id for one in (first, second)))
+        ids = (me.vault.adapters.named(one).id for one in (first, second))
+        compared = me.adapters.compare(*ids, progress=progress)
     run.out.result(compared.as_dict())
     run.out.rows(
         [("adapter", "your texts", "general texts")]

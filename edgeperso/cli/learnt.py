@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,6 @@ __all__ = [
     "adapter_dict",
     "adapter_lines",
     "adapter_name",
-    "finite",
     "form_of",
     "learnt_from",
     "left_out",
@@ -81,16 +79,6 @@ def worn_dict(row: WornRow | None) -> dict[str, Any] | None:
     }
 
 
-def finite(report: Mapping[str, Any]) -> dict[str, Any]:
-    """``report`` with None for what is no number: JSON has none."""
-    return {
-        key: finite(value) if isinstance(value, Mapping)
-        else None if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for key, value in report.items()
-    }  # fmt: skip
-
-
 def adapter_lines(one: StoredAdapter, worn: WornRow | None) -> Iterator[tuple[str, str]]:
     """What an adapter is."""
     yield ("name", one.name)
@@ -136,21 +124,26 @@ def state_of(one: StoredAdapter, worn: WornRow | None) -> str:
     return one.state.value if one.has_payload else f"{one.state.value}, erased"
 
 
+def _nats(value: float | None) -> str:
+    """``3.214``; a dash for what is no number."""
+    return "–" if value is None else f"{value:.3f}"
+
+
 def gate_lines(gate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """What the gate measured (`GateReport.as_dict`), as a table for people."""
     yield ("", "before", "after", "with 95 % certainty")
     if gate["held_out"]:
         yield (
             f"your newest {gate['held_out']}",
-            f"{gate['personal_before']:.3f}",
-            f"{gate['personal_after']:.3f}",
-            f"better by {gate['gain_low']:.3f} to {gate['gain_high']:.3f}; must be above 0",
+            _nats(gate["personal_before"]),
+            _nats(gate["personal_after"]),
+            f"better by {_nats(gate['gain_low'])} to {_nats(gate['gain_high'])}; must be above 0",
         )
     yield (
         "general texts",
-        f"{gate['general_before']:.3f}",
-        f"{gate['general_after']:.3f}",
-        f"worse by at most {gate['general_high']:.3f}; {gate['general_bound']:.2f} is allowed",
+        _nats(gate["general_before"]),
+        _nats(gate["general_after"]),
+        f"worse by at most {_nats(gate['general_high'])}; {gate['general_bound']:.2f} is allowed",
     )
 
 

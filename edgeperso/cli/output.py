@@ -6,6 +6,7 @@ Promise: no text that a person or somebody else wrote reaches a terminal with it
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -28,9 +29,21 @@ def clean(text: str) -> str:
 
 
 def encode(value: object) -> str:
-    """``value`` as JSON on one line; non-ASCII stays readable, control characters are escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """``value`` as JSON on one line; non-ASCII stays readable, control characters are escaped, and a number that is
+    none or infinite, which JSON doesn't have, becomes null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _finite(value: object) -> object:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_finite(one) for one in value]
+    return value
 
 
 class Output:

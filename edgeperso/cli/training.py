@@ -18,7 +18,7 @@ import typer
 from edgeperso.cli import adapters
 from edgeperso.cli.adapters import AdapterArgument
 from edgeperso.cli.frame import Run, verb
-from edgeperso.cli.learnt import adapter_dict, adapter_name, finite, left_out, show_gate
+from edgeperso.cli.learnt import adapter_dict, adapter_name, left_out, show_gate
 from edgeperso.cli.options import ModelOption
 from edgeperso.errors import UsageError
 from edgeperso.types import MemoryFilter, Objective, Progress
@@ -123,28 +123,27 @@ def training_dict(report: TrainingReport) -> dict[str, Any]:
     """A training for ``--json``."""
     return {
         "adapter": adapter_dict(report.adapter),
-        "gate": finite(report.gate.as_dict()),
+        "gate": report.gate.as_dict(),
         "live": report.live,
-        "trained": finite(asdict(report.trained)),
+        "trained": asdict(report.trained),
         "skipped": dict(report.skipped),
     }
 
 
 def with_time_left(progress: Progress, minutes: float | None = None) -> Progress:
-    """``progress`` with about how long it will still take in the stage, from the pace since the first call: a training
-    that goes on doesn't begin at 0."""
-    began: tuple[float, int] | None = None
+    """``progress`` with about how long it will still take in the stage, from the pace since its first call: a training
+    that goes on doesn't begin at 0. ``minutes`` are those of the training."""
+    began: dict[str, tuple[float, int]] = {}
 
     def timed(stage: str, done: int, total: int | None) -> None:
-        nonlocal began
         now = time.monotonic()
-        began = began or (now, done)
-        elapsed_s, made = now - began[0], done - began[1]
+        began_s, began_at = began.setdefault(stage, (now, done))
+        elapsed_s, made = now - began_s, done - began_at
         if total is None or made < 1:
             progress(stage, done, total)
             return
         left_s = elapsed_s / made * (total - done)
-        if minutes is not None:
+        if minutes is not None and stage == "training":
             left_s = min(left_s, max(0.0, minutes * 60 - elapsed_s))
         left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
         progress(f"{stage}, about {left} left", done, total)

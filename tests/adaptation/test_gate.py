@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -85,6 +86,22 @@ def test_what_harms_at_the_whole_scale_may_pass_at_a_weaker_one(judged: Judge, t
 def test_losses_that_are_no_numbers_do_not_pass(judged: Judge) -> None:
     report = judged([0.3, math.nan, 0.3, 0.3], math.nan)
     assert report.reasons == (gate.PERSONAL_NOT_BETTER, gate.GENERAL_WORSE)
+    told = report.as_dict()
+    assert json.loads(json.dumps(told, allow_nan=False))["general_after"] is None
+    assert (told["gain_low"], told["passed"], told["held_out"]) == (None, False, 4)
+
+
+def test_it_says_how_far_it_is(judged: Judge) -> None:
+    told: list[tuple[str, int, int]] = []
+    judged([0.3] * 4, 0.02, progress=lambda *step: told.append(step))
+    size = 2 * (len(general_texts()) + 4)
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+    assert {(stage, total) for stage, _, total in told} == {("judging", size)}
+    assert told[-1][1] == size
+    told.clear()
+    judged([0.3] * 4, 0.25, scale=0.8, weaker=(0.5, 0.1), progress=lambda *step: told.append(step))
+    assert told[-1] == ("judging", 2 * size, 2 * size)
+    assert all(done <= total for _, done, total in told)
 
 
 def test_the_scale_counts_and_what_was_worn_is_worn_again(judged: Judge, toy: Any, toys: SimpleNamespace) -> None:
@@ -129,7 +146,9 @@ def test_without_anything_held_out_the_general_set_alone_decides(toy: Any, toys:
 def test_pairs_are_judged_by_how_much_likelier_the_chosen_answer_is(toy: Any, toys: SimpleNamespace) -> None:
     pairs = tuple(pair_example(toy, f"Question {n}?", "yes, quite so", "no") for n in range(4))
     toy.nats = lambda _context, text, worn: {"yes, quite so\n": 2.5 - len(worn), "no\n": 2.0}.get(text, 3.0)
-    assert pair_margins(toy, pairs) == pytest.approx([-0.5] * 4)
+    heard: list[int] = []
+    assert pair_margins(toy, pairs, heard.append) == pytest.approx([-0.5] * 4)
+    assert sum(heard) == 4
     report = judge(toy, (), toys.lora(), Lesson((), pairs))
     assert (report.personal_before, report.personal_after) == pytest.approx((0.5, -0.5))
     assert (report.accuracy_before, report.accuracy_after) == (0.0, 1.0)

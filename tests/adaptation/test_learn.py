@@ -33,7 +33,11 @@ def test_it_trains_on_the_engines_file_above_what_is_worn_and_judges(
     monkeypatch.setattr(training, "train", train)
     below = [Worn("a", toys.lora(seed=1), 0.5), Worn("s", toys.soft())]
     start, stop = toys.lora(seed=2), threading.Event()
-    learnt = learn(toy, lesson, Plan(seed=4), below=below, start=start, stop=stop)
+    told: list[str] = []
+    learnt = learn(
+        toy, lesson, Plan(seed=4), below=below, start=start, stop=stop, progress=lambda stage, *_: told.append(stage)
+    )
+    assert told[-1] == "judging"
     assert (asked["model"], asked["base"]) == (toy.info.path, toy.info.base_sha256)
     assert (asked["examples"], asked["start"], asked["stop"]) == (lesson.train, start, stop)
     assert asked["frozen"] == ((below[0].adapter, 0.5),)

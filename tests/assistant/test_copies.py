@@ -78,7 +78,9 @@ def test_a_copy_is_tainted_with_the_vaults_own(me: Assistant, keep: Keep, tmp_pa
     keep(2)
     own = keep(1)
     path = copied(me, own, form, tmp_path / "copy")
-    copy = me.adapters.import_(path, Granularity.PERSONA)
+    told: list[str] = []
+    copy = me.adapters.import_(path, Granularity.PERSONA, progress=lambda stage, *_: told.append(stage))
+    assert set(told) == {"judging"}
     assert copy.parents == (own.id,)
     assert me.adapters.import_(path, Granularity.GLOBAL).parents == (own.id, copy.id)
     me.forget(me.plan_forget(ids=(1,)))

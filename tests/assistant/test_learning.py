@@ -261,7 +261,11 @@ class TestShelf:
     def test_two_are_compared_on_what_neither_learnt(self, me: Assistant, ids: list[int]) -> None:
         first = me.train(where=MemoryFilter(before_ms=L.NOW_MS - 8 * L.DAY_MS))
         second = me.train(where=MemoryFilter(before_ms=L.NOW_MS - 5 * L.DAY_MS))
-        compared = me.adapters.compare(first.adapter.id, second.adapter.id)
+        told: list[tuple[int, int | None]] = []
+        compared = me.adapters.compare(
+            first.adapter.id, second.adapter.id, progress=lambda _, done, total: told.append((done, total))
+        )
+        assert told[-1][0] == told[-1][1] == max(told)[0]
         assert [row.adapter_id for row in compared.rows] == [None, first.adapter.id, second.adapter.id]
         assert compared.texts == 9
         assert compared.rows[0].personal == pytest.approx(4.0)

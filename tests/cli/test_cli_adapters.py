@@ -207,11 +207,18 @@ def test_forgetting_what_nothing_learnt_from_speaks_of_no_adapter(cli, home: Pat
 
 
 def test_one_that_came_from_elsewhere_shows_what_is_known_of_it(cli, home: Path) -> None:
-    gate = {**GATE, "held_out": 0, "personal_before": float("nan"), "passed": False, "reasons": ["general_worse"]}
+    gate = {
+        **GATE,
+        "held_out": 0,
+        "personal_before": None,
+        "general_after": None,
+        "passed": False,
+        "reasons": ["general_worse"],
+    }
     one = put(home, "theirs", granularity=Granularity.PERSONA, report={"gate": gate, "imported": True}, evidence=0)
     shown = cli("adapter", "show", one)
     assert "nothing that is still in this vault" in shown.out
-    assert "nan" not in shown.out
+    assert "2.800   –" in shown.out
     assert "training" not in shown.out
     assert "worse than the bound allows" in shown.err
 

@@ -43,6 +43,11 @@ def test_json_means_the_same_after_escaping(value: object) -> None:
     assert "\x9b" not in line
 
 
+def test_what_is_no_number_is_null_in_json() -> None:
+    line = encode({"a": [float("nan"), (1.5, float("-inf"))], "b": {"c": float("inf"), "d": 0, "e": "NaN", "f": True}})
+    assert json.loads(line) == {"a": [None, [1.5, None]], "b": {"c": None, "d": 0, "e": "NaN", "f": True}}
+
+
 def test_json_mode_keeps_stdout_for_the_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     out = Output(json=True)
     out.answer("text")

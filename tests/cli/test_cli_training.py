@@ -220,6 +220,16 @@ def test_the_time_that_is_left_is_told_by_the_pace_since_it_went_on(monkeypatch:
     assert told == ["training", "training, about 2 min left", "training, about 9 s left"]
 
 
+def test_judging_has_its_own_pace_and_is_not_bounded_by_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = iter([0.0, 110.0, 120.0, 129.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = with_time_left(lambda stage, _done, _total: told.append(stage), 2)
+    for stage, done in (("training", 0), ("training", 11), ("judging", 0), ("judging", 10)):
+        progress(stage, done, 100)
+    assert told == ["training", "training, about 10 s left", "judging", "judging, about 81 s left"]
+
+
 def test_the_time_that_is_left_is_never_more_than_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     clock = iter([0.0, 60.0, 61.0])
