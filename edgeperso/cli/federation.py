@@ -188,7 +188,7 @@ def export(
     private: Annotated[bool, typer.Option("--private", help="Of the private run.")] = False,
 ) -> None:
     """The shared adapter of a run as a GGUF file that llama.cpp reads."""
-    from edgeperso.adaptation.bridge import export_adapter
+    from edgeperso.adaptation.bridge.exchange import export_adapter
     from edgeperso.engine.adapters.file import adapter_from_bytes
     from edgeperso.errors import SourceNotFound
 
