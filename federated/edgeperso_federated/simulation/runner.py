@@ -34,7 +34,7 @@ __all__ = ["Clients", "run_rounds"]
 class Clients(Protocol):
     """Everybody who may be asked."""
 
-    def answer(self, client: int, order: Order, held: Tensors) -> bytes | None:
+    def answer(self, client: int, order: Order, held: Tensors, /) -> bytes | None:
         """What the client sends in this round, the same each time it is asked; None: nothing."""
         ...
 
