@@ -65,7 +65,7 @@ class Decoder:
             self._add_attended(kept, matrices, low)
             a = norm(kept.middle, self._norms[layer][1], self._base)
             gate, up = _apply(a, matrices["gate_up"], low.get("gate_up")).chunk(2, dim=1)
-            product = torch.nn.functional.silu(gate).mul_(up)
+            product = torch.nn.functional.silu(gate).mul_(up).to(self._base.dtype)
             after = tape.layer(layer + 1, len(x)).start
             torch.add(kept.middle, _apply(product, matrices["down"], low.get("down")), out=after)
         return tape.layer(len(added), len(x)).start
@@ -108,13 +108,13 @@ class Decoder:
         torch.add(kept.start, _apply(attended, matrices["o"], low.get("o")), out=kept.middle)
 
     def _feed_forward_back(self, gradient: Tensor, layer: int, kept: Kept, pull: _Pull) -> Tensor:
-        gain = self._norms[layer][1]
+        gain, dtype = self._norms[layer][1], self._base.dtype
         a = norm(kept.middle, gain, self._base)
         gate, up = pull.again("gate_up", a).chunk(2, dim=1)
         silu = torch.nn.functional.silu(gate)
-        product = silu * up if pull.trains("down") else None
-        of_product = pull("down", product, gradient.to(self._base.dtype))
-        both = torch.empty(len(a), 2 * gate.shape[1], dtype=a.dtype)
+        product = (silu * up).to(dtype) if pull.trains("down") else None
+        of_product = pull("down", product, gradient.to(dtype)).to(gate.dtype)
+        both = torch.empty(len(a), 2 * gate.shape[1], dtype=dtype)
         torch.mul(of_product, silu, out=both[:, gate.shape[1] :])
         both[:, : gate.shape[1]] = _silu_back(of_product.mul_(up), gate)
         return norm_back(pull("gate_up", a, both), kept.middle, gain, self._base.sizes.epsilon).add_(gradient)
@@ -152,12 +152,13 @@ class _Pull:
         """The gradient by the site's input ``[n, inputs]``, from that of its output ``[n, outputs]``; ``a`` is the
         input where the site is trained."""
         of_a = gradient @ self._matrices[site]
-        if (low := self._low.get(site)) is not None:
-            of_low = gradient @ low.b
-            of_a.addmm_(of_low, low.a)
-            if a is not None and self.trains(site):
-                self._weights.add_gradient(self._into, self._layer, site, of_low.T @ a, gradient.T @ (a @ low.a.T))
-        return of_a
+        if (low := self._low.get(site)) is None:
+            return of_a
+        of_low = gradient @ low.b.to(gradient.dtype)
+        if a is not None and self.trains(site):
+            low_a = a @ low.a.T.to(a.dtype)
+            self._weights.add_gradient(self._into, self._layer, site, of_low.T @ a, gradient.T @ low_a)
+        return of_a.float().addmm_(of_low.float(), low.a)
 
 
 def norm(x: Tensor, gain: Tensor, base: Base) -> Tensor:
@@ -178,6 +179,7 @@ def _inverse_rms(x: Tensor, epsilon: float) -> Tensor:
 
 
 def _apply(a: Tensor, matrix: Tensor, low: LowRank | None) -> Tensor:
-    """``a @ matrix.T`` and what is added, ``[n, outputs]``."""
+    """``a @ matrix.T`` and what is added, ``[n, outputs]``: the sum in float32, where little things are added to large
+    ones that bfloat16 has rounded already."""
     out = a @ matrix.T
-    return out if low is None else out.addmm_(a @ low.a.T, low.b.T)
+    return out if low is None else out.float().addmm_((a @ low.a.T.to(a.dtype)).float(), low.b.T)

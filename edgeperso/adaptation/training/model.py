@@ -58,7 +58,7 @@ class Model:
     ) -> None:
         self.base = Base(path, dtype=dtype)
         try:
-            self.weights = Weights(self.base.sizes, shape, frozen, dtype=dtype)
+            self.weights = Weights(self.base.sizes, shape, frozen)
             self.head = Head(self.base)
             self._decoder = Decoder(self.base, self.weights)
             self._tape: Tape | None = None

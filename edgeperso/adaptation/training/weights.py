@@ -26,8 +26,8 @@ __all__ = ["LowRank", "Weights"]
 
 
 class LowRank(NamedTuple):
-    """What is added to one site: ``b @ (a @ x)``. ``a`` is ``[r, inputs]``, ``b`` ``[outputs, r]`` with the scale in
-    it; blocks of ``b`` that would join one matrix's rows with another's are 0."""
+    """What is added to one site: ``b @ (a @ x)``. ``a`` is ``float32[r, inputs]``, ``b`` ``float32[outputs, r]`` with
+    the scale in it; blocks of ``b`` that would join one matrix's rows with another's are 0."""
 
     a: Tensor
     b: Tensor
@@ -76,11 +76,8 @@ class Weights:
         sizes: Architecture,
         shape: LoraShape | SoftShape | None,
         frozen: Sequence[tuple[Lora, float]] = (),
-        *,
-        dtype: torch.dtype,
     ) -> None:
         self._sizes = sizes
-        self._dtype = dtype
         self._shape = shape
         self._scale = shape.alpha / shape.rank if isinstance(shape, LoraShape) else 0.0
         self._slots: dict[tuple[int, str], list[_Slot]] = {}
@@ -156,7 +153,7 @@ class Weights:
         return Lora(base_sha256, self._sizes.name, alpha, pairs)
 
     def sites(self, flat: Tensor) -> list[dict[str, LowRank]]:
-        """For each layer, what is added at its sites, in the computing type; sites without additions are left out."""
+        """For each layer, what is added at its sites; sites without additions are left out."""
         return [
             {site: self._site(flat, layer, site) for site in SITES if (layer, site) in self._ranks}
             for layer in range(self._sizes.layers)
@@ -203,8 +200,8 @@ class Weights:
     def _site(self, flat: Tensor, layer: int, site: str) -> LowRank:
         rank = self._ranks[layer, site]
         shapes = [self._sizes.matrix(matrix) for matrix in SITES[site]]
-        a = torch.empty(rank, shapes[0][1], dtype=self._dtype)
-        b = torch.zeros(sum(outputs for outputs, _ in shapes), rank, dtype=self._dtype)
+        a = torch.empty(rank, shapes[0][1])
+        b = torch.zeros(sum(outputs for outputs, _ in shapes), rank)
         for fixed in self._fixed.get((layer, site), ()):
             rows = slice(fixed.first_row, fixed.first_row + len(fixed.a))
             a[rows] = fixed.a
