@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -88,13 +89,13 @@ def random_lora(engine: Engine, seed: int, targets: Sequence[str], size: float) 
 def swapping(engine: Engine, swaps: int, seed: int) -> dict[str, float]:
     prompt = text_tokens(engine)[:16]
     both = [Worn(str(number), random_lora(engine, seed + number, ATTENTION, 0.1)) for number in range(2)]
-    loads = [timed_ms(lambda each=each: engine.wear([each])) for each in both]
+    loads = [timed_ms(partial(engine.wear, [each])) for each in both]
     wears: list[float] = []
     added: list[float] = []
     for number in range(swaps):
         for _ in engine.generate(prompt, max_tokens=4):
             pass
-        wears.append(timed_ms(lambda each=both[number % 2]: engine.wear([each])))
+        wears.append(timed_ms(partial(engine.wear, [both[number % 2]])))
         first = timed_ms(lambda: engine.next_log_probs(prompt))
         engine.clear()
         again = timed_ms(lambda: engine.next_log_probs(prompt))

@@ -79,7 +79,7 @@ def simulate(
 ) -> None:
     """A federation of virtual clients on this machine: is the shared adapter better for others than the base model, or
     than the one they train alone? Once without and once with differential privacy."""
-    from edgeperso_federated.aggregation import Method
+    from edgeperso_federated.factors import Method
     from edgeperso_federated.orders import Robust
     from edgeperso_federated.privacy.plans import Sampling
     from edgeperso_federated.simulation.dropout import DropoutModel

@@ -59,7 +59,7 @@ def example_losses(model: Model, flat: Float32, examples: Sequence[Example]) -> 
     laid = pack(examples)
     rows = model.read(flat, laid, learn=False).rows
     log_probs = model.head.log_probs(rows, torch.from_numpy(laid.targets)).numpy()
-    return -_sums(log_probs, laid) / laid.counted.astype(np.float32)
+    return (-_sums(log_probs, laid) / laid.counted).astype(np.float32)
 
 
 def _laid(pairs: Sequence[Pair]) -> Pack:
