@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -26,6 +27,7 @@ from edgeperso.evals.raw import RawOutputs
 from edgeperso.types import Progress
 from edgeperso_federated.canary import Regression
 from edgeperso_federated.factors import Frame, fields_for, first_tensors, frame_of, lora_from
+from edgeperso_federated.local import train_own
 from edgeperso_federated.privacy.accounting import Views, views
 from edgeperso_federated.privacy.noise import NoiseKey
 from edgeperso_federated.privacy.plans import Central
@@ -35,7 +37,7 @@ from edgeperso_federated.simulation.dropout import absences
 from edgeperso_federated.simulation.hostile import hostile_clients
 from edgeperso_federated.simulation.metrics import MetricsLog
 from edgeperso_federated.simulation.partitions import Split, by_user, dirichlet, read_people, skewed
-from edgeperso_federated.simulation.people import TrainingClients, local_only, person_losses, tokenized
+from edgeperso_federated.simulation.people import TrainingClients, person_losses, tokenized
 from edgeperso_federated.simulation.runner import run_rounds
 from edgeperso_federated.simulation.settings import Partition, Settings
 from edgeperso_federated.update import Tensors
@@ -162,19 +164,22 @@ class _Stage:
         return sum(one.size for one in fields_for(self.frame, self.settings.method, 1))
 
     def alone(self, folder: Path | None, progress: Progress) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What is held out, with the base and with each person's own adapter; kept in ``folder``."""
+        """What is held out, with the base and with each person's own adapter; kept person by person in ``folder``."""
 
-        def measured() -> dict[str, Any]:
-            base = person_losses(self.model, None, self.newest)
-            plan = self.settings.own_training
-            local = local_only(self.model, self.frame, self.older, self.newest, plan, progress=progress)
-            return {"base": base.tolist(), "local": local.tolist()}
+        raw, plan = RawOutputs(folder, "federation"), self.settings.own_training
+        base, local = np.empty(len(self.newest)), np.empty(len(self.newest))
+        for place, (older, newest) in enumerate(zip(self.older, self.newest, strict=True)):
+            texts = [[list(one.tokens) for one in side] for side in (older, newest)]
+            of = {"alone": _VERSION, "model": self.model_name, "plan": str(plan), "texts": texts}
+            found = raw.unit(of, {"person": place}, partial(self._alone, older, newest))
+            base[place], local[place] = found["base"], found["local"]
+            progress("people by themselves", place + 1, len(self.newest))
+        return base, local
 
-        plan = str(self.settings.own_training)
-        texts = [[list(one.tokens) for one in person] for person in (*self.older, *self.newest)]
-        of = {"alone": _VERSION, "model": self.model_name, "plan": plan, "texts": texts}
-        found = RawOutputs(folder, "federation").unit(of, {"id": "alone"}, measured)
-        return np.array(found["base"]), np.array(found["local"])
+    def _alone(self, older: list[Example], newest: list[Example]) -> dict[str, Any]:
+        own = train_own(self.model, self.frame, older, None, self.settings.own_training)
+        base, local = (float(person_losses(self.model, adapter, [newest])[0]) for adapter in (None, own))
+        return {"base": base, "local": local}
 
     def trial(self, name: str, privacy: Central | None, folder: Path | None, progress: Progress) -> Trial:
         """One run, from where it was stopped to its end."""

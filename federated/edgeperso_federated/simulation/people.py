@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,17 +15,16 @@ from edgeperso.adaptation.plan import Example, Plan
 from edgeperso.engine import Engine
 from edgeperso.engine.adapters.values import Adapter
 from edgeperso.errors import ModelError, TooLittle
-from edgeperso.types import Progress
 from edgeperso_federated.cohort import Purpose, chance
 from edgeperso_federated.factors import Frame
-from edgeperso_federated.local import outgoing, train_own, train_update
+from edgeperso_federated.local import outgoing, train_update
 from edgeperso_federated.orders import Order
 from edgeperso_federated.privacy.noise import NoiseKey
 from edgeperso_federated.simulation.hostile import Attack, attacked
 from edgeperso_federated.simulation.partitions import Writing
 from edgeperso_federated.update import Tensors, update_to_bytes
 
-__all__ = ["TrainingClients", "local_only", "person_losses", "tokenized"]
+__all__ = ["TrainingClients", "person_losses", "tokenized"]
 
 People = Sequence[Sequence[Example]]
 """Each one's texts as tokens."""
@@ -83,23 +82,3 @@ def person_losses(model: Path, adapter: Adapter | None, people: People) -> NDArr
     owners = np.repeat(np.arange(len(people)), [len(texts) for texts in people])
     size = len(people)
     return np.bincount(owners, found * counted, minlength=size) / np.bincount(owners, counted, minlength=size)
-
-
-def local_only(
-    model: Path,
-    frame: Frame,
-    older: People,
-    newest: People,
-    plan: Plan,
-    *,
-    held: Mapping[str, np.ndarray] | None = None,
-    progress: Progress = lambda _stage, _done, _total: None,
-) -> NDArray[np.float64]:
-    """``float64[people]``: nats a token of each one's ``newest`` texts, with an adapter that is trained on their own
-    ``older`` ones; from new weights, or from the shared adapter ``held``."""
-    found = np.empty(len(older))
-    for place, (own, judged) in enumerate(zip(older, newest, strict=True)):
-        adapter = train_own(model, frame, own, held, plan)
-        found[place] = person_losses(model, adapter, [judged])[0]
-        progress("people by themselves", place + 1, len(older))
-    return found
