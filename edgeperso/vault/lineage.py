@@ -39,6 +39,8 @@ Learner = Literal["adapter", "checkpoint"]
 _WORE: Final = """EXISTS (SELECT 1 FROM json_each(turns.trace, '$.adapters') AS worn
     WHERE json_extract(worn.value, '$.outcome') = 'worn' AND json_extract(worn.value, '$.id') IN """
 """Whether an answer was given while one of the adapters was worn; a list of ids and a bracket follow."""
+_CORRECTED: Final = "EXISTS (SELECT 1 FROM pairs WHERE pairs.turn_id = turns.id)"
+"""Whether the person said how an answer should have read: what is learnt from it are their own words."""
 _TAINTED: Final = "(SELECT id FROM adapters WHERE state = 'tainted')"
 
 
@@ -103,7 +105,7 @@ def _still_there(database: Database, learnt: Learnt, as_of: int | None) -> int:
     newest = (1 << 62) if as_of is None else int(as_of)
     conditions = (
         (f"memories WHERE revision <= {newest} AND", learnt.memories),
-        (f"turns WHERE erased = 0 AND NOT {_WORE}{_TAINTED}) AND", learnt.turns),
+        (f"turns WHERE erased = 0 AND ({_CORRECTED} OR NOT {_WORE}{_TAINTED})) AND", learnt.turns),
         ("pairs WHERE", learnt.pairs),
         ("adapters WHERE state <> 'tainted' AND", learnt.adapters),
     )
@@ -181,12 +183,13 @@ def said_with_tainted(database: Database, turn_id: int) -> bool:
 
 
 def _said_with(database: Database, adapters: Iterable[int]) -> set[int]:
-    """The answers, of those accepted and those that something learnt from, that were given with one of ``adapters``."""
+    """The answers, of those accepted and those that something learnt as they are, that were given with one of
+    ``adapters``."""
     return {
         int(id_)
         for marks, page in pages(sorted(adapters))
         for (id_,) in database.rows(
-            f"SELECT id FROM turns WHERE {_WORE}{marks}) AND (accepted_ms IS NOT NULL OR id IN "  # noqa: S608
+            f"SELECT id FROM turns WHERE {_WORE}{marks}) AND (accepted_ms IS NOT NULL OR NOT {_CORRECTED} AND id IN "  # noqa: S608
             "(SELECT source_id FROM adapter_sources WHERE kind = 'turn' UNION "
             "SELECT source_id FROM checkpoint_sources WHERE kind = 'turn'))",
             page,

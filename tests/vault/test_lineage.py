@@ -131,6 +131,19 @@ class TestForget:
                 again()
         vault.conversations.accept(turns[1])
 
+    def test_what_was_corrected_is_learnt_in_the_persons_own_words(self, vault, lora, ids) -> None:
+        adapter = vault.adapters.add(lora(), b"1", memories=ids[:1]).id
+        talk = vault.conversations.start()
+        trace = {"sources": [], "adapters": [{"id": adapter, "outcome": "worn"}]}
+        turn = vault.conversations.add_turn(talk, Role.ASSISTANT, "Well.", trace).id
+        pair = vault.pairs.add("So?", "Well, well.", "Well.", at_ms=0, scope="personal", turn_id=turn).id
+        learnt = vault.adapters.add(lora(), b"2", turns=[turn], pairs=[pair]).id
+        vault.checkpoints.save("corrected", b"s", turns=[turn], pairs=[pair])
+        assert forget(vault, ids[0]).adapter_ids == (adapter,)
+        assert vault.adapters.get(learnt).has_payload
+        assert vault.checkpoints.names() == ["corrected"]
+        vault.adapters.add(lora(), b"3", turns=[turn], pairs=[pair])
+
     def test_an_edit_and_a_forgotten_pair_withdraw_them_too(self, vault, lora, ids) -> None:
         pair = vault.pairs.add("p", "a", "b", at_ms=0, scope="personal").id
         vault.adapters.add(lora(), b"1", memories=ids[:1])
