@@ -206,7 +206,10 @@ def described(
 ) -> NewAdapter:
     """What is known of ``adapter``, made for the model of ``info``; as its rank counts a LoRA's greatest one, or a soft
     prompt's number of virtual tokens."""
-    lora = isinstance(adapter, Lora)
+    if isinstance(adapter, Lora):
+        rank, alpha = max(pair.rank for pair in adapter.pairs.values()), adapter.alpha
+    else:
+        rank, alpha = len(adapter.embeddings), 0.0
     return NewAdapter(
         name=name,
         form=adapter.form,
@@ -214,8 +217,8 @@ def described(
         granularity=granularity,
         base_sha256=info.base_sha256,
         base_name=info.name,
-        rank=max(pair.rank for pair in adapter.pairs.values()) if lora else len(adapter.embeddings),
-        alpha=adapter.alpha if lora else 0.0,
+        rank=rank,
+        alpha=alpha,
         state=state,
         report=report,
         card=card,
