@@ -18,6 +18,8 @@ from edgeperso import errors
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAX_LINES = 420
+BROUGHT = {"ray": "flwr[simulation", "dp-accounting": "dp]"}
+"""Libraries that an extra of a requirement is there for, by how the requirement names it."""
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -37,7 +39,7 @@ def classes(cls: type[errors.EdgepersoError]) -> Iterator[type[errors.EdgepersoE
             yield from classes(child)
 
 
-@pytest.mark.parametrize("folder", ["edgeperso", "native", "scripts", "benchmarks", "tests"])
+@pytest.mark.parametrize("folder", ["edgeperso", "federated", "native", "scripts", "benchmarks", "tests"])
 def test_files_stay_small(folder: str) -> None:
     paths = [path for suffix in ("*.py", "*.cpp", "*.hpp") for path in (ROOT / folder).rglob(suffix)]
     long = {str(path.relative_to(ROOT)): n for path in paths if (n := len(path.read_text().splitlines())) > MAX_LINES}
@@ -75,16 +77,21 @@ def test_every_library_that_is_imported_is_declared() -> None:
     """A library that only happens to be there, as some other one's dependency, is gone one day."""
     distributions = importlib.metadata.packages_distributions()
     project = PYPROJECT["project"]
-    requirements = [*project["dependencies"], *project["optional-dependencies"]["eval"]]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["eval"], *extras["train"], *extras["federated"]]
     declared = {normal(NAME.match(one).group()) for one in requirements}  # type: ignore[union-attr]
-    optional = {"torch", "transformers", "onnx"}
+    declared |= {name for name, part in BROUGHT.items() if any(part in one for one in requirements)}
+    own = {"edgeperso", "edgeperso_federated"}
     undeclared = set()
-    for path in (ROOT / "edgeperso").rglob("*.py"):
+    paths = [
+        path for package in ("edgeperso", "federated/edgeperso_federated") for path in (ROOT / package).rglob("*.py")
+    ]
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
-            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"edgeperso"} - optional:
+            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - own:
                 if not {normal(one) for one in distributions.get(top, [top])} & declared:
                     undeclared.add((top, path.relative_to(ROOT).as_posix()))
     assert undeclared == set()
