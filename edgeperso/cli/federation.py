@@ -26,7 +26,7 @@ app = family("Federations: adapters that many people improve, while their texts 
 DataOption = Annotated[
     Path, typer.Option("--data", show_default=False, metavar="DIR", help="A folder with LaMP's questions.")
 ]
-FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A simulation's folder (--out).")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")]
 
 
 @verb(app, "simulate", place=False, unlocks=False)
@@ -138,7 +138,9 @@ def status(run: Run, folder: FolderArgument) -> None:
 
     found = {path.stem: read_metrics(path) for path in sorted(folder.glob("*.jsonl"))}
     if not found:
-        raise SourceNotFound(f"There is no run in {folder.name}.", hint="Give the folder that --out named.")
+        raise SourceNotFound(
+            f"There is no run in {folder.name}.", hint="Give the folder that the run was told to keep its state in."
+        )
     told = {}
     for name, lines in found.items():
         last = next((line[HELD_OUT] for line in reversed(lines) if HELD_OUT in line), None)
@@ -192,9 +194,10 @@ def export(
     from edgeperso.engine.adapters.file import adapter_from_bytes
     from edgeperso.errors import SourceNotFound
 
-    source = folder / ("private.gguf" if private else "plain.gguf")
-    if not source.exists():
-        raise SourceNotFound(f"{folder.name} holds no finished run of that kind.", hint="See `edgeperso fl status`.")
+    names = ("private.gguf",) if private else ("plain.gguf", "adapter.gguf")
+    source = next((folder / name for name in names if (folder / name).exists()), None)
+    if source is None:
+        raise SourceNotFound(f"{folder.name} holds no adapter of that kind.", hint="See `edgeperso fl status`.")
     export_adapter(adapter_from_bytes(source.read_bytes()), path)
     run.out.result({"adapter": str(path)})
     run.out.answer(str(path))

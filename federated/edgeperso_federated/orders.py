@@ -22,6 +22,7 @@ from edgeperso_federated.factors import Frame, Method, fields_for, schema_for
 from edgeperso_federated.privacy.clipping import WITHIN, Adaptive
 from edgeperso_federated.privacy.noise import local_norm
 from edgeperso_federated.privacy.plans import Central, Local, Sampling
+from edgeperso_federated.secagg import LEAST_COHORT, MOST_CLIENTS
 from edgeperso_federated.update import Schema
 
 __all__ = ["Order", "Robust", "RunPlan"]
@@ -129,7 +130,8 @@ class RunPlan:
         population: how many clients there are.
         cohort: answers that a round is planned for.
         asked: how many are asked for that: ``cohort`` up to ``population``; with Poisson's sampling on average.
-        quorum: the fewest answers with which a round counts, 1 up to ``cohort``.
+        quorum: the fewest answers with which a round counts, 1 up to ``cohort``. Not asked about under central privacy:
+            there a round publishes its noise whoever answered.
         bound: the norm to which an update is clipped (the first one, where it adapts).
         seed: of whom a round asks; secret in a real run.
         sampling, weighting, robust, privacy: see there.
@@ -170,8 +172,8 @@ class RunPlan:
             raise UsageError("A round's quorum, cohort, those asked and the population rise in this order, from 1.")
         if self.method is Method.FLORA and (self.secure or self.privacy or self.robust is not Robust.NONE):
             raise UsageError("FLoRA shows the server each client's factors: no sum, noise or filter goes with it.")
-        if self.group and not self.secure:
-            raise UsageError("Groups are for secure sums.")
+        if self.group and not (self.secure and LEAST_COHORT <= self.group <= MOST_CLIENTS // 2):
+            raise UsageError(f"Groups are for secure sums, of {LEAST_COHORT} to {MOST_CLIENTS // 2} clients at least.")
         if self.secure and self.robust is not Robust.NONE and not self.group:
             raise UsageError("A robust rule over secure sums needs groups.")
         self._check_privacy()

@@ -35,7 +35,7 @@ from edgeperso_federated.orders import Order, Robust, RunPlan
 from edgeperso_federated.privacy.clipping import within_of
 from edgeperso_federated.privacy.noise import NoiseKey, private_mean
 from edgeperso_federated.privacy.plans import Central
-from edgeperso_federated.secagg import LEAST_COHORT, SecaggPlan, SecureSum
+from edgeperso_federated.secagg import LEAST_COHORT, MOST_CLIENTS, SecaggPlan, SecureSum
 from edgeperso_federated.server_state import Outcome, RoundRecord, RunState, StateFile
 from edgeperso_federated.update import Tensors, Update, flatten, read_update, unflatten
 
@@ -91,9 +91,10 @@ class Round:
         """Take a client's answer; None: it gave none.
 
         Returns:
-            Whether it counts. Answers of those who weren't asked, and second ones, don't.
+            Whether it counts. Answers of those who weren't asked, and second ones, don't; nor does any in a round of
+            secure sums.
         """
-        if client not in self._waiting:
+        if client not in self._waiting or self._sum is not None:
             return False
         self._waiting.remove(client)
         if data is None:
@@ -122,14 +123,15 @@ class Round:
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """Those whose updates are summed in secret, group by group; drawn by chance, the last ones not smaller."""
-        size = self._plan.group or max(len(self.asked), 1)
-        if len(self.asked) < max(size, LEAST_COHORT):
+        """Those whose updates are summed in secret, group by group, drawn by chance: one group, unless the plan asks
+        for more or the protocol has no room for so many. None where there are too few."""
+        count = len(self.asked)
+        size = self._plan.group or max(count // -(-max(count, 1) // MOST_CLIENTS), 1)
+        if count < max(size, LEAST_COHORT):
             return ()
         seed = int(chance(self._plan.seed, Purpose.GROUPS, self.order.round).integers(2**63))
         return tuple(
-            tuple(self.asked[place] for place in places)
-            for places in robust.groups(len(self.asked), size=size, seed=seed)
+            tuple(self.asked[place] for place in places) for places in robust.groups(count, size=size, seed=seed)
         )
 
     def secure_plan(self, group: int) -> SecaggPlan:
@@ -195,7 +197,8 @@ class Round:
         return len(self._rows) or (self._stack or self._mean).clients
 
     def _result(self) -> Tensors:
-        if self._answered < self._plan.quorum:
+        # Under central privacy noise is published whoever answered: a round that fails would tell that somebody didn't.
+        if self._answered < self._plan.quorum and not isinstance(self._plan.privacy, Central):
             raise RoundFailed("Fewer clients answered than the round needs.")
         return self._stack.result() if self._stack else advanced(self.tensors, self._change())
 

@@ -218,6 +218,22 @@ def test_central_noise_is_that_of_private_mean_whoever_answers() -> None:
     assert run.state.begun == 2
 
 
+def test_under_central_privacy_a_round_does_not_tell_whether_anybody_answered() -> None:
+    plan = plan_for(weighting=Weighting.EQUAL, quorum=4)
+    run = FederatedRun(replace(plan, privacy=central(plan)), KEY)
+    record = run.close(run.open())
+    assert (record.summed, record.outcome) == (0, Outcome.PUBLISHED)
+    assert all(values.any() for values in run.tensors.values())
+
+
+def test_a_cohort_above_the_protocols_limit_is_several() -> None:
+    plan = plan_for(secure=True, population=2050, asked=2050, cohort=2050)
+    round_ = FederatedRun(plan, KEY).open()
+    assert sum(map(len, round_.groups)) == 2050
+    assert max(map(len, round_.groups)) <= 1024
+    assert not round_.accept(round_.asked[0], answer(round_, round_.asked[0]))
+
+
 def test_an_adaptive_bound_follows_the_bits() -> None:
     plan = plan_for(weighting=Weighting.EQUAL, population=1000, cohort=900, asked=900)
     plan = replace(plan, privacy=central(plan, 1e-4), adaptive=Adaptive())
@@ -249,6 +265,8 @@ def test_local_noise_widens_the_schema() -> None:
         {"rounds": 0},
         {"method": Method.FLORA, "secure": True},
         {"group": 3},
+        {"group": 2, "secure": True},
+        {"group": 600, "secure": True},
         {"secure": True, "robust": Robust.MEDIAN},
         {"adaptive": Adaptive()},
         {"privacy": Local(3.0, 1.0, 1e-3)},
