@@ -32,14 +32,14 @@ class Turns:
     """
 
     def __init__(self, sizes: Architecture, bounds: Sequence[int], length: int, factors: Tensor | None) -> None:
-        spans = pairwise((*bounds, length))
-        positions = torch.cat([torch.arange(stop - start, dtype=torch.float64) for start, stop in spans])
+        sizes_of = [stop - start for start, stop in pairwise((*bounds, length))]
         half = torch.arange(0, sizes.head_size, 2, dtype=torch.float64) / sizes.head_size
         frequencies = sizes.rope_base**-half
         if factors is not None:
             frequencies = frequencies / factors
-        angles = torch.outer(positions, frequencies)[:, None]
-        self._cos, self._sin = angles.cos().float(), angles.sin().float()
+        angles = torch.outer(torch.arange(max(sizes_of), dtype=torch.float64), frequencies)[:, None]
+        cos, sin = angles.cos().float(), angles.sin().float()
+        self._cos, self._sin = (torch.cat([each[:size] for size in sizes_of]) for each in (cos, sin))
         self._complex = torch.complex(self._cos, self._sin)
         self._halves = sizes.halves
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgeperso.adaptation.training.base import Base
-from edgeperso.adaptation.training.decoder import norm, norm_back
+from edgeperso.adaptation.training.norms import inverse_rms, norm, norm_back
 
 __all__ = ["Head"]
 
@@ -18,7 +18,7 @@ _ROWS: Final = 128
 _ROUND: Final = 32
 """Rows are filled up to a multiple of it: see `model`."""
 _FLOATS: Final = 16
-"""Of those, rows that are looked at in float32 at a time: they stay in the cache."""
+"""Of those, rows that are measured in float32 at a time: they stay in the cache."""
 
 
 class Head:
@@ -31,7 +31,7 @@ class Head:
 
     def logits(self, x: Tensor) -> Tensor:
         """``float32[n, vocabulary]`` from ``float32[n, width]`` after the last layer."""
-        return (norm(x, self._gain, self._base) @ self._matrix.T).float()
+        return self._products(x).float()
 
     def log_probs(self, x: Tensor, targets: Tensor) -> Tensor:
         """``float32[m]``: the natural logarithm of each target's probability.
@@ -42,32 +42,31 @@ class Head:
         """
         found = []
         for some, wanted in zip(*(_filled(each).split(_ROWS) for each in (x, targets)), strict=True):
-            logits = norm(some, self._gain, self._base) @ self._matrix.T
+            logits = self._products(some)
             for few, places in zip(logits.split(_FLOATS), wanted.split(_FLOATS), strict=True):
                 found.append(torch.log_softmax(few.float(), 1).gather(1, places[:, None])[:, 0])
         return torch.cat(found)[: len(x)]
 
     def backward(self, x: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """The log-probabilities as `log_probs` gives them, and the gradient of their sum weighted by ``weights``
+        """The log-probabilities, as exact as the computing type, and the gradient of their sum weighted by ``weights``
         ``float32[m]`` by ``x``, ``float32[m, width]``."""
         log_probs, gradients = [], []
         for some, wanted, by in zip(*(_filled(each).split(_ROWS) for each in (x, targets, weights)), strict=True):
-            logits = norm(some, self._gain, self._base) @ self._matrix.T
-            for few, places, weight in zip(*(each.split(_FLOATS) for each in (logits, wanted, by)), strict=True):
-                log_probs.append(_gradient_of_logits_(few, places[:, None], weight[:, None]))
-            gradients.append(norm_back(logits @ self._matrix, some, self._gain, self._base.sizes.epsilon))
+            inverse = inverse_rms(some, self._base.sizes.epsilon)
+            normed = norm(some, inverse, self._gain, self._base.dtype)
+            probs, places, weight = torch.softmax(normed @ self._matrix.T, 1), wanted[:, None], by[:, None]
+            log_probs.append(probs.gather(1, places)[:, 0].float().log())
+            # d log p(target) / d logits = [target] - p
+            of_logits = probs.mul_(-weight).scatter_add_(1, places, weight.to(probs.dtype))
+            gradients.append(norm_back(of_logits @ self._matrix, some, inverse, self._gain))
         return torch.cat(log_probs)[: len(x)], torch.cat(gradients)[: len(x)]
+
+    def _products(self, x: Tensor) -> Tensor:
+        """The logits in the computing type."""
+        inverse = inverse_rms(x, self._base.sizes.epsilon)
+        return norm(x, inverse, self._gain, self._base.dtype) @ self._matrix.T
 
 
 def _filled(x: Tensor) -> Tensor:
     """``x`` with rows of zeros after it."""
     return torch.cat((x, x.new_zeros(-len(x) % _ROUND, *x.shape[1:])))
-
-
-def _gradient_of_logits_(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The targets' log-probabilities; ``logits`` become the gradient of their weighted sum: ``[target] - p`` each."""
-    logs = torch.log_softmax(logits.float(), 1)
-    log_probs = logs.gather(1, targets)[:, 0]
-    logs.exp_().mul_(-weights).scatter_add_(1, targets, weights)
-    logits.copy_(logs)
-    return log_probs

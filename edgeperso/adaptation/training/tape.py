@@ -18,12 +18,15 @@ __all__ = ["Kept", "Tape"]
 @dataclass(slots=True, eq=False)
 class Kept:
     """Of one layer, ``float32[n, …]``: its input ``[n, width]``, attention's result ``[n, heads, head_size]`` and its
-    kernel's sums. Computed again for backward, in memory that all layers share: queries, keys and values after
-    turning ``[n, heads + 2 kv_heads, head_size]``, and the layer's middle ``[n, width]``."""
+    kernel's sums, and what the norms multiply by, ``[n, 1]``. Computed again for backward, in memory that all layers
+    share: queries, keys and values after turning ``[n, heads + 2 kv_heads, head_size]``, and the layer's middle
+    ``[n, width]``."""
 
     start: Tensor
     attended: Tensor
     sums: list[Tensor]
+    start_inverse: Tensor
+    middle_inverse: Tensor
     qkv: Tensor
     middle: Tensor
 
@@ -38,11 +41,19 @@ class Tape:
         self._starts = torch.empty(slots, tokens, sizes.width)
         self._attended = torch.empty(slots, tokens, sizes.heads, sizes.head_size)
         self._sums: list[list[Tensor]] = [[] for _ in range(slots)]
+        self._inverses = torch.empty(slots, 2, tokens, 1)
         self._qkv = torch.empty(tokens, sizes.heads + 2 * sizes.kv_heads, sizes.head_size)
         self._middle = torch.empty(tokens, sizes.width)
 
     def layer(self, number: int, length: int) -> Kept:
         """What is kept of layer ``number``, for a step of ``length`` tokens; the result is the input of one more."""
         at = number % len(self._sums)
-        kept = (self._starts[at, :length], self._attended[at, :length], self._sums[at])
-        return Kept(*kept, self._qkv[:length], self._middle[:length])
+        return Kept(
+            self._starts[at, :length],
+            self._attended[at, :length],
+            self._sums[at],
+            self._inverses[at, 0, :length],
+            self._inverses[at, 1, :length],
+            self._qkv[:length],
+            self._middle[:length],
+        )
