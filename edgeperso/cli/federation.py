@@ -139,7 +139,7 @@ def status(run: Run, folder: FolderArgument) -> None:
     found = {path.stem: read_metrics(path) for path in sorted(folder.glob("*.jsonl"))}
     if not found:
         raise SourceNotFound(
-            f"There is no run in {folder.name}.", hint="Give the folder that the run was told to keep its state in."
+            f"There is no run in {folder.name}.", hint="Give the folder that a run keeps its state in."
         )
     told = {}
     for name, lines in found.items():
