@@ -7,6 +7,7 @@ by itself, in a thread that may hang (Flower waits for the pieces of a reply for
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -39,6 +40,12 @@ class Link:
         self._grid = grid
         self._pulse_s = pulse_s
         self.nodes = nodes
+        self._refused: Counter[str] = Counter()
+
+    def refusals(self) -> dict[str, int]:
+        """Why brokers refused since this was last asked, and how often: it helps who runs the server."""
+        told, self._refused = dict(sorted(self._refused.items())), Counter()
+        return told
 
     def online(self) -> set[int]:
         """The clients that are connected now. New nodes get numbers after the known ones."""
@@ -103,7 +110,10 @@ class Link:
             if messages == []:
                 again[one] = time.monotonic() + self._pulse_s
                 continue
-            yield waiting.pop(one), _read(messages)
+            reply = _read(messages)
+            if reply is not None and reply.refused is not None:
+                self._refused[reply.refused.value] += 1
+            yield waiting.pop(one), reply
         for _ in range(workers):
             todo.put(None)
         for client in waiting.values():

@@ -1,7 +1,7 @@
 """The server app: drives a `FederatedRun` over Flower's grid, round by round, and goes on from where it was killed.
 
 In its folder: ``state`` (the run), ``run.json`` (its name, seeds and nodes), ``rounds.jsonl`` (a line of numbers a
-round), ``adapter.gguf`` (as last published). A run that published nothing raises, so that Flower calls it failed.
+round), ``adapter.gguf`` (as last published). A run that came to nothing raises, so that Flower calls it failed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from edgeperso_federated.update import Tensors, Update, update_to_bytes
 
 __all__ = ["Server", "app"]
 
-_LOG = logging.getLogger("edgeperso.federation")
+_LOG = logging.getLogger("flwr")
 
 app = ServerApp()
 
@@ -43,7 +43,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Raises:
-    EdgepersoError: the configuration doesn't fit, or the run published nothing.
+    EdgepersoError: the configuration doesn't fit, or the run came to nothing.
     """
     Server(Settings(context.run_config), grid).run()
 
@@ -66,9 +66,8 @@ class Server:
         self._books.save(self._folder)
         check = None
         if settings.check:
-            check = Regression(
-                partial(_general_loss, settings.model, plan.frame), first_tensors(plan.frame, plan.method)
-            )
+            first = first_tensors(plan.frame, plan.method)
+            check = Regression(partial(_general_loss, settings.model, plan.frame), first)
         self._run = FederatedRun(plan, NoiseKey.new(), file=StateFile(self._folder / "state"), check=check)
         self._tensors = b""
 
@@ -76,15 +75,16 @@ class Server:
         """To the last round.
 
         Raises:
-            RoundFailed: no round published anything.
+            RoundFailed: no round published an adapter that anybody had a part in (under central privacy one is
+                published whoever answers).
         """
         run = self._run
         online = self._link.wait_for(run.plan.asked, self._settings.wait_s)
-        _LOG.warning("federation: %d clients are connected", online)
+        _LOG.info("federation: %d clients are connected", online)
         while not run.over:
             self._round(run.open())
-        if not any(record.outcome is Outcome.PUBLISHED for record in run.state.records):
-            raise RoundFailed("No round of the run published an adapter.")
+        if not any(record.outcome is Outcome.PUBLISHED and record.summed for record in run.state.records):
+            raise RoundFailed("No round of the run published an adapter that anybody had a part in.")
 
     def _round(self, round_: Round) -> None:
         self._tensors = update_to_bytes(Update(round_.tensors, 1, {}))
@@ -100,8 +100,8 @@ class Server:
                 round_.accept(client, reply.body if reply is not None and reply.step == "update" else None)
         record = self._run.close(round_)
         with (self._folder / "rounds.jsonl").open("a") as file:
-            file.write(json.dumps(tell(record)) + "\n")
-        _LOG.warning(
+            file.write(json.dumps(tell(record) | {"refused": self._link.refusals()}) + "\n")
+        _LOG.info(
             "federation: round %d %s, %d of %d in it", record.round, record.outcome, record.summed, len(record.asked)
         )
         if record.outcome is Outcome.PUBLISHED:

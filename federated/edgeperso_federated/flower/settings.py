@@ -12,7 +12,8 @@
 ``sampling``           `Sampling`; ``weighting`` `Weighting`; ``robust`` `Robust`; ``hostile`` for Multi-Krum
 ``secure``             whether the server sees sums alone; ``group`` clients in one (0: all); ``roster`` names a file
                        with a person's identity a line (`edgeperso fl identity`)
-``privacy``            ``none``, ``central`` (``noise``: its multiplier), ``local`` (``epsilon`` of all rounds); ``delta``
+``privacy``            ``none``, ``central`` (``noise`` is its multiplier) or ``local`` (``epsilon`` of all rounds);
+                       ``delta`` of both
 ``rate`` … ``minutes`` how a device trains
 ``check``              whether a new adapter is held against the general texts before it is published
 ``wait-s``             for people to connect, at the beginning; ``deadline-s`` of a round's answers

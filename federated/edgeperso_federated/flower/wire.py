@@ -87,9 +87,9 @@ def read_reply(content: RecordDict) -> Reply:
     refused = _record(content, _ANSWER, set(content.keys())).get("refused")
     if refused is not None:
         record = _record(content, _ANSWER, {_ANSWER})
-        if record.keys() != {"refused"} or refused not in set(Refusal):
+        if record.keys() != {"refused"} or not isinstance(refused, str) or refused not in set(Refusal):
             raise Garbled
-        return Reply("", refused=Refusal(str(refused)))
+        return Reply("", refused=Refusal(refused))
     record = _record(content, _ANSWER, {_ANSWER, _BODY})
     step = record.get("step")
     if record.keys() != {"step"} or not isinstance(step, str) or step not in ("update", "advertise", *STEPS):
