@@ -98,11 +98,11 @@ def test_the_same_seed_gives_the_same_run_and_a_secure_sum_no_other(data: Path, 
 
 def test_a_private_run_beside_the_plain_one(data: Path, model: Path) -> None:
     pytest.importorskip("dp_accounting")
-    settings = replace(settings_for(data), rounds=2, epsilon=4.0)
+    settings = replace(settings_for(data), rounds=2, epsilon=4.0, sampling=Sampling.FIXED)
     measured = simulate(settings, model)
     figures = result_of(settings, measured).figures
     assert 0.9 * 4 < figures["epsilon"] <= 4.0
-    assert figures["epsilon_device"] > figures["epsilon"]
+    assert 0 < figures["epsilon_device"] <= figures["epsilon"] * 1.001
     assert figures["private_heldout_loss"] != figures["heldout_loss"]
     assert list(measured.trials[1].costs.values()) == sorted(measured.trials[1].costs.values())
 
@@ -131,8 +131,6 @@ def test_more_are_asked_where_some_drop_out(data: Path) -> None:
 
 
 def test_delta_is_well_below_one_over_the_clients(data: Path) -> None:
-    pytest.importorskip("dp_accounting")
-    settings = replace(settings_for(data), epsilon=2.0, sampling=Sampling.FIXED)
-    private = settings.central()
-    assert private is not None
-    assert private.delta == pytest.approx(0.1 / 8)
+    promise = replace(settings_for(data), epsilon=2.0).promise
+    assert promise is not None
+    assert promise.delta == pytest.approx(0.1 / 8)

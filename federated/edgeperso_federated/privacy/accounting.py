@@ -6,6 +6,7 @@ where the plan's sampling is Poisson's. How many dropped out is no argument of a
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -145,4 +146,6 @@ def _library() -> Any:
             "Accounting of privacy needs dp-accounting.",
             hint='Install the extra: `pip install "edgeperso[federated]"`.',
         ) from None
+    # It leaves out orders of Rényi's divergence whose series is slow, and warns of each: the bound holds without them.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     return dp_accounting

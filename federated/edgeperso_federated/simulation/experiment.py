@@ -28,7 +28,7 @@ from edgeperso.types import Progress
 from edgeperso_federated.canary import Regression
 from edgeperso_federated.factors import Frame, fields_for, first_tensors, frame_of, lora_from
 from edgeperso_federated.local import train_own
-from edgeperso_federated.privacy.accounting import Views, views
+from edgeperso_federated.privacy.accounting import Views, calibrated, views
 from edgeperso_federated.privacy.noise import NoiseKey
 from edgeperso_federated.privacy.plans import Central
 from edgeperso_federated.rounds import FederatedRun
@@ -121,7 +121,7 @@ def simulate(
         ExtraMissing: torch isn't installed, or dp-accounting where there is a private run.
         FederationError: the folder holds a simulation with other settings.
     """
-    privacy = settings.central()
+    privacy = _privacy(settings, folder, progress)
     stage = _Stage.prepared(settings, model)
     base, local = stage.alone(folder, progress)
     trials = [stage.trial(PLAIN, None, folder, progress)]
@@ -232,6 +232,19 @@ class _Stage:
 
     def _general_loss(self, tensors: Tensors) -> float:
         return float(person_losses(self.model, lora_from(self.frame, tensors), [self.general])[0])
+
+
+def _privacy(settings: Settings, folder: Path | None, progress: Progress) -> Central | None:
+    """The promise with the least noise that keeps it. To find that takes half a minute: it is kept."""
+    promise, epsilon = settings.promise, settings.epsilon
+    if promise is None or epsilon is None:
+        return None
+    progress("noise", 0, None)
+    of = {"noise": _VERSION, "promise": str(promise), "rounds": settings.rounds, "epsilon": epsilon}
+    multiplier = RawOutputs(folder, "federation").unit(
+        of, {"epsilon": epsilon}, lambda: calibrated(promise, settings.rounds, epsilon).noise_multiplier
+    )
+    return replace(promise, noise_multiplier=float(multiplier))
 
 
 def _split(settings: Settings) -> Split:

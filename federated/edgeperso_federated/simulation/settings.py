@@ -12,7 +12,6 @@ from edgeperso.errors import UsageError
 from edgeperso_federated.aggregation import Weighting
 from edgeperso_federated.factors import Frame, Method
 from edgeperso_federated.orders import Robust, RunPlan
-from edgeperso_federated.privacy.accounting import calibrated
 from edgeperso_federated.privacy.plans import Central, Sampling
 from edgeperso_federated.simulation.dropout import DropoutModel
 from edgeperso_federated.simulation.hostile import Attack
@@ -113,18 +112,13 @@ class Settings:
     def asked(self) -> int:
         return min(self.clients, math.ceil(self.members / (1 - self.dropout)))
 
-    def central(self) -> Central | None:
-        """The private run's promise: the least noise for the budget over all rounds.
-
-        Raises:
-            ExtraMissing: dp-accounting isn't installed.
-            UsageError: no amount of noise keeps to the budget.
-        """
+    @property
+    def promise(self) -> Central | None:
+        """What the private run promises, but for how much noise that takes."""
         if self.epsilon is None:
             return None
         delta = 0.1 / self.clients if self.delta is None else self.delta
-        promise = Central(self.clip, 1.0, self.members, self.asked, self.clients, delta, self.sampling)
-        return calibrated(promise, self.rounds, self.epsilon)
+        return Central(self.clip, 1.0, self.members, self.asked, self.clients, delta, self.sampling)
 
     def run_plan(self, frame: Frame, privacy: Central | None) -> RunPlan:
         """The plan of the run with ``privacy``, or without."""
