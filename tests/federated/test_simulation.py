@@ -12,7 +12,7 @@ import pytest
 
 from edgeperso.errors import DataInvalid, UsageError
 from edgeperso_federated.aggregation import Weighting
-from edgeperso_federated.factors import Method
+from edgeperso_federated.factors import Method, lora_from, narrowed, tensors_of
 from edgeperso_federated.orders import Order, Robust, RunPlan
 from edgeperso_federated.privacy.noise import NoiseKey
 from edgeperso_federated.rounds import FederatedRun
@@ -23,7 +23,7 @@ from edgeperso_federated.simulation.partitions import Writing, by_user, dirichle
 from edgeperso_federated.simulation.runner import Clients, run_rounds
 from edgeperso_federated.update import Tensors, Update, unflatten, update_to_bytes
 
-from .frames import frame
+from .frames import apart, difference, frame, product, trained
 from .test_rounds import central, plan_for, vector_of
 
 KEY = NoiseKey(bytes(32))
@@ -148,6 +148,36 @@ def test_a_secure_sum_is_that_of_those_who_stayed() -> None:
     plain = ended(replace(plan, secure=False), Honest(plan), absent=lambda client, _turn: client in missing)
     tensors_close(plain, secure, within=1e-6)
     assert secure.state.records[0].summed == 20 - len(missing)
+
+
+def test_mixed_ranks_with_dropouts_through_secure_sums_are_the_mean_of_whole_matrices() -> None:
+    of = frame(8)
+    plan = plan_for(
+        frame=of, secure=True, population=20, asked=20, cohort=14, rounds=2, bound=500.0, weighting=Weighting.EXAMPLES
+    )
+
+    class Ranks:
+        """Devices of three ranks; all that they trained is kept, as whole matrices."""
+
+        def __init__(self) -> None:
+            self.products: dict[tuple[int, int], np.ndarray] = {}
+
+        def answer(self, client: int, order: Order, held: Tensors) -> bytes | None:
+            lora = trained(of, (2, 4, 8)[client % 3], held, seed=100 * order.round + client)
+            # What a device makes of ranks that it doesn't train is what it was told.
+            full, told = tensors_of(of, lora), tensors_of(of, lora_from(narrowed(of, (2, 4, 8)[client % 3]), held))
+            change = difference(full, told, list(held))
+            after = {name: held[name] + change[name] for name in held}
+            self.products[order.round, client] = product(lora_from(of, after))
+            return update_to_bytes(Update(change, client + 1, {}))
+
+    ranks, absent = Ranks(), absences(DropoutModel.CHANCE, 0.3, seed=1)
+    run = ended(plan, ranks, absent=absent)
+    summed = [client for client in range(20) if not absent(client, 2) or client % 5 >= 3]
+    assert run.state.records[1].summed == len(summed) < 20
+    weights = [client + 1 for client in summed]
+    oracle = sum(weight * ranks.products[2, client] for weight, client in zip(weights, summed, strict=True))
+    assert apart(product(lora_from(of, run.tensors)), np.asarray(oracle) / sum(weights)) < 1e-6
 
 
 def test_a_group_with_too_few_is_lost_and_the_others_count() -> None:

@@ -8,6 +8,7 @@ import runpy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from edgeperso.engine.adapters.file import adapter_from_bytes
 from edgeperso.engine.adapters.values import Lora
 from edgeperso.errors import UsageError
 from edgeperso_federated.errors import FederationError
+from edgeperso_federated.factors import Method
+from edgeperso_federated.orders import Robust
 from edgeperso_federated.privacy.plans import Sampling
 from edgeperso_federated.simulation.experiment import Measured, simulate
 from edgeperso_federated.simulation.metrics import read_metrics
@@ -134,3 +137,19 @@ def test_delta_is_well_below_one_over_the_clients(data: Path) -> None:
     promise = replace(settings_for(data), epsilon=2.0).promise
     assert promise is not None
     assert promise.delta == pytest.approx(0.1 / 8)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": Method.SOFT},
+        {"method": Method.FLORA, "secure": True},
+        {"secure": True, "robust": Robust.MEDIAN},
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_training(
+    data: Path, model: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError):
+        simulate(replace(settings_for(data), **changes), model, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -28,6 +28,7 @@ from edgeperso.types import Progress
 from edgeperso_federated.canary import Regression
 from edgeperso_federated.factors import Frame, fields_for, first_tensors, frame_of, lora_from
 from edgeperso_federated.local import train_own
+from edgeperso_federated.orders import RunPlan
 from edgeperso_federated.privacy.accounting import Views, calibrated, views
 from edgeperso_federated.privacy.noise import NoiseKey
 from edgeperso_federated.privacy.plans import Central
@@ -120,13 +121,16 @@ def simulate(
         SourceNotFound, DataInvalid: the data is missing, malformed or too little.
         ExtraMissing: torch isn't installed, or dp-accounting where there is a private run.
         FederationError: the folder holds a simulation with other settings.
+        UsageError: settings that don't go together.
     """
     privacy = _privacy(settings, folder, progress)
     stage = _Stage.prepared(settings, model)
-    base, local = stage.alone(folder, progress)
-    trials = [stage.trial(PLAIN, None, folder, progress)]
+    # All plans before anything is trained: what doesn't go together is said at once.
+    plans = {PLAIN: settings.run_plan(stage.frame, None)}
     if privacy is not None:
-        trials.append(stage.trial(PRIVATE, privacy, folder, progress))
+        plans[PRIVATE] = settings.run_plan(stage.frame, privacy)
+    base, local = stage.alone(folder, progress)
+    trials = [stage.trial(name, plan, folder, progress) for name, plan in plans.items()]
     sizes = tuple(len(texts) for texts in stage.texts)
     return Measured(base, local, tuple(trials), sizes, stage.values, stage.model_name)
 
@@ -181,14 +185,15 @@ class _Stage:
         base, local = (float(person_losses(self.model, adapter, [newest])[0]) for adapter in (None, own))
         return {"base": base, "local": local}
 
-    def trial(self, name: str, privacy: Central | None, folder: Path | None, progress: Progress) -> Trial:
+    def trial(self, name: str, plan: RunPlan, folder: Path | None, progress: Progress) -> Trial:
         """One run, from where it was stopped to its end."""
         began = monotonic()
         settings = self.settings
+        privacy = plan.privacy if isinstance(plan.privacy, Central) else None
         file = StateFile(folder / f"{name}.state") if folder else None
         first = first_tensors(self.frame, settings.method)
         run = FederatedRun(
-            settings.run_plan(self.frame, privacy),
+            plan,
             NoiseKey.of_simulation(settings.seed),
             file=file,
             check=Regression(self._general_loss, first),

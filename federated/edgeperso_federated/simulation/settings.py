@@ -86,6 +86,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not (0 <= self.hostile < 1 and self.held_out >= 1 and self.evaluate_every >= 1 and self.clients >= 1):
             raise UsageError("A number of the simulation is out of range.")
+        if self.method is Method.SOFT:
+            raise UsageError("A simulation shares a LoRA, not a soft prompt.")
 
     @property
     def shape(self) -> LoraShape:
