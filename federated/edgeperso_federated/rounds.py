@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -121,7 +122,7 @@ class Round:
 
     # ---- secure sums -----------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Those whose updates are summed in secret, group by group, drawn by chance: one group, unless the plan asks
         for more or the protocol has no room for so many. None where there are too few."""
