@@ -123,10 +123,12 @@ class Connection:
     Args:
         name: in Flower's configuration.
         env: `environment`.
+        through: words before those of a command, such as ``ip netns exec hub``.
     """
 
     name: str
     env: Mapping[str, str]
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +143,22 @@ class Outcome:
         return self.status == "finished:completed"
 
 
-def local_connection(name: str, env: Mapping[str, str], *, address: str, authority: Path | None) -> Connection:
+def local_connection(
+    name: str, env: Mapping[str, str], *, address: str, authority: Path | None, through: Sequence[str] = ()
+) -> Connection:
     """Write the server into Flower's configuration; what else is in there is replaced.
 
     Args:
         address: ``host:port``.
         authority: the federation's ``ca.crt``; None: without TLS.
+        through: see `Connection`.
     """
     trust = "insecure = true" if authority is None else f"root-certificates = {json.dumps(str(authority.resolve()))}"
     home = Path(env["FLWR_HOME"])
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = f'[superlink]\ndefault = "{name}"\n\n[superlink.{name}]\naddress = "{address}"\n{trust}\n'
     (home / "config.toml").write_text(text)
-    return Connection(name, env)
+    return Connection(name, env, tuple(through))
 
 
 def register_node(connection: Connection, public: Path) -> int:
@@ -211,7 +216,7 @@ def finished(connection: Connection, run: str, *, timeout_s: float) -> Outcome:
 def _flwr(connection: Connection, words: Sequence[str]) -> Any:
     try:
         done = subprocess.run(  # noqa: S603 - our own words
-            [Path(sys.executable).parent / "flwr", *words],
+            [*connection.through, str(Path(sys.executable).parent / "flwr"), *words],
             env=dict(connection.env),
             capture_output=True,
             timeout=_PATIENCE_S,
