@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,21 @@ import pytest
 pytest.importorskip("flwr")
 pytest.importorskip("torch")
 
-from edgeperso_federated.deploy.commands import finished, start_run
+from edgeperso_federated.deploy.commands import (
+    Connection,
+    finished,
+    local_connection,
+    simulation_environment,
+    start_run,
+    superlink,
+)
+from edgeperso_federated.deploy.processes import Process
+from edgeperso_federated.errors import FederationError
 from edgeperso_federated.update import Update, update_from_bytes
 
 from .broker_world import CANARY
 from .deployment import APP, RUN, federation
-from .namespaces import NET, Tap, holds, holds_in_values, spaces, spoken_to, why_not
+from .namespaces import NET, OUT, Tap, holds, holds_in_values, spaces, spoken_to, why_not
 
 pytestmark = [pytest.mark.deployment, pytest.mark.skipif((why := why_not()) is not None, reason=str(why))]
 
@@ -78,3 +87,27 @@ def test_the_search_finds_words_in_tensors() -> None:
     padded = CANARY.encode() + b" " * (-len(CANARY) % 4)
     assert holds_in_values(Update({"x": np.frombuffer(padded, "<f4").copy()}, 1, {}), CANARY)
     assert not holds_in_values(Update({"x": letters[::2].copy()}, 1, {}), CANARY)
+
+
+def test_flowers_simulation_calls_nobody(tmp_path: Path, tiny_path: Path) -> None:
+    """Ray's probes of clouds' metadata addresses included."""
+    pytest.importorskip("ray")
+    env = simulation_environment(tmp_path / "flwr")
+    with spaces(tmp_path, 0) as net:
+        command = superlink(host="127.0.0.1", port=9391, certificates=None, database=None, simulation=True)
+        with Process(net.inside(None, command), env, tmp_path / "link.log"):
+            through = ("ip", "netns", "exec", net.names[0])
+            made = local_connection("here", env, address="127.0.0.1:9391", authority=None, through=through)
+            config = {"model": str(tiny_path), "folder": str(tmp_path / "run")}
+            found = finished(made, _started(made, config), timeout_s=120)
+        time.sleep(1)
+        assert found.completed, (tmp_path / "link.log").read_text()
+        assert spoken_to(net.captures[0]) <= net.addresses | {f"{OUT}.1"}
+
+
+def _started(connection: Connection, config: dict[str, str], tries: int = 10) -> str:
+    """The server may not listen yet."""
+    for _ in range(tries):
+        with suppress(FederationError):
+            return start_run(connection, Path(__file__).parent / "flower_app", config, clients=2)
+    raise AssertionError("the server didn't start")

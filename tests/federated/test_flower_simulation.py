@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("flwr")
 pytest.importorskip("ray")
 
-from edgeperso_federated.deploy.commands import environment, finished, local_connection, start_run, superlink
+from edgeperso_federated.deploy.commands import finished, local_connection, simulation_environment, start_run, superlink
 from edgeperso_federated.deploy.processes import Process, free_ports, wait_for_port
 
 pytestmark = pytest.mark.deployment
@@ -20,7 +20,7 @@ BEHAVIOUR = "honest nan garbage norm raises records numpy"
 
 
 def test_hostile_clients_end_no_run_in_flowers_simulation(tmp_path: Path, tiny_path: Path) -> None:
-    env = environment(tmp_path / "flwr")
+    env = simulation_environment(tmp_path / "flwr")
     (port,) = free_ports(1)
     command = superlink(host="127.0.0.1", port=port, certificates=None, database=None, simulation=True)
     clients = len(BEHAVIOUR.split())

@@ -1,7 +1,7 @@
 """Flower's commands, as a federation uses them, and the environment in which they call nobody.
 
-`environment` turns off Flower's telemetry, its check for updates, the installing of packages at run time, and Ray's
-statistics and probes; for plain ``flwr run`` set the same variables (``edgeperso fl environment`` prints them).
+`environment` turns off Flower's telemetry, its check for updates, the installing of packages at run time and Ray's
+statistics, `simulation_environment` also Ray's probes. For plain ``flwr run`` set the same variables.
 
 ``flwr run --stream`` ends with 0 whatever became of the run. So `finished` asks ``flwr ls`` until the run is over.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ __all__ = [
     "finished",
     "local_connection",
     "register_node",
+    "simulation_environment",
     "start_run",
     "superlink",
     "supernode",
@@ -42,10 +44,6 @@ QUIET: Final[Mapping[str, str]] = {
     "FLWR_TRACING_ENABLED": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    # Ray asks clouds' metadata addresses what machine it is on, unless told.
-    "RAY_CLOUD_INSTANCE_ID": "none",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
 }
 """Variables with which nothing is sent anywhere but to the server."""
 
@@ -63,6 +61,19 @@ def environment(flower_home: Path) -> dict[str, str]:
     here = str(APP)
     python = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, **QUIET, "FLWR_HOME": str(flower_home), "PATH": path, "PYTHONPATH": python}
+
+
+def simulation_environment(flower_home: Path) -> dict[str, str]:
+    """`environment` for Flower's own simulation.
+
+    Ray asks the metadata addresses of three clouds on which machine it is, also when its statistics are off; it doesn't
+    where a file in the home folder tells it. So the home folder is Flower's.
+    """
+    flower_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (flower_home / "ray_bootstrap_config.yaml").write_text("provider: {type: local}\n")
+    # Packages that the person installed for themselves are still found.
+    packages = os.environ.get("PYTHONUSERBASE") or site.getuserbase()
+    return {**environment(flower_home), "HOME": str(flower_home), "PYTHONUSERBASE": packages}
 
 
 # ---- long-lived ----------------------------------------------------------------------------------------------------
