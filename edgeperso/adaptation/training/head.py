@@ -27,6 +27,7 @@ class Head:
     def __init__(self, base: Base) -> None:
         self._base = base
         self._gain = base.vector("output_norm.weight")
+        self._room = torch.empty(0)
         self._matrix = base.matrix("output.weight" if base.has("output.weight") else "token_embd.weight")
 
     def logits(self, x: Tensor) -> Tensor:
@@ -50,15 +51,20 @@ class Head:
     def backward(self, x: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The log-probabilities, as exact as the computing type, and the gradient of their sum weighted by ``weights``
         ``float32[m]`` by ``x``, ``float32[m, width]``."""
+        if not len(self._room):
+            self._room = torch.empty(2, _ROWS, len(self._matrix), dtype=self._base.dtype)
         log_probs, gradients = [], []
         for some, wanted, by in zip(*(_filled(each).split(_ROWS) for each in (x, targets, weights)), strict=True):
             inverse = inverse_rms(some, self._base.sizes.epsilon)
             normed = norm(some, inverse, self._gain, self._base.dtype)
-            probs, places, weight = torch.softmax(normed @ self._matrix.T, 1), wanted[:, None], by[:, None]
+            logits, probs = self._room[:, : len(some)]
+            torch.softmax(torch.mm(normed, self._matrix.T, out=logits), 1, out=probs)
+            places = wanted[:, None]
             log_probs.append(probs.gather(1, places)[:, 0].float().log())
             # d log p(target) / d logits = [target] - p
-            of_logits = probs.mul_(-weight).scatter_add_(1, places, weight.to(probs.dtype))
-            gradients.append(norm_back(of_logits @ self._matrix, some, inverse, self._gain))
+            probs.scatter_add_(1, places, -torch.ones_like(places, dtype=probs.dtype))
+            of_normed = (probs @ self._matrix).float().mul_(-by[:, None])
+            gradients.append(norm_back(of_normed, some, inverse, self._gain))
         return torch.cat(log_probs)[: len(x)], torch.cat(gradients)[: len(x)]
 
     def _products(self, x: Tensor) -> Tensor:
