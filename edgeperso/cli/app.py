@@ -20,6 +20,7 @@ from edgeperso.cli import (
     experiments,
     failure,
     federation,
+    federation_deploy,
     judges,
     keys,
     learned,
@@ -73,6 +74,7 @@ app.add_typer(models.app, name="model")
 for measures in (conversations.app, experiments.app, rankings.app, judges.app, learned.app, audits.app):
     evaluations.app.add_typer(measures)
 app.add_typer(evaluations.app, name="eval")
+federation.app.add_typer(federation_deploy.app)
 app.add_typer(federation.app, name="fl")
 
 

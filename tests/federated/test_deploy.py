@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 from edgeperso.errors import UsageError
 from edgeperso_federated.deploy.certificates import make_certificates, make_node_key
 from edgeperso_federated.deploy.commands import environment, superlink, supernode
-from edgeperso_federated.deploy.processes import Process, free_ports, wait_for_port
+from edgeperso_federated.deploy.processes import Kept, Process, free_ports, wait_for_port
 from edgeperso_federated.errors import FederationError
 
 # ---- certificates --------------------------------------------------------------------------------------------------
@@ -102,7 +102,9 @@ def test_a_nodes_key_is_p384_in_openssh_form_and_its_public_half_is_its_own(tmp_
 
 def test_the_environment_is_quiet_whatever_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "1")
+    monkeypatch.setenv("EDGEPERSO_KEY_FILE", "/home/me/key")
     env = environment(tmp_path)
+    assert "EDGEPERSO_KEY_FILE" not in env
     assert env["FLWR_TELEMETRY_ENABLED"] == env["RAY_USAGE_STATS_ENABLED"] == "0"
     assert env["FLWR_DISABLE_UPDATE_CHECK"] == env["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] == "1"
     assert env["FLWR_HOME"] == str(tmp_path)
@@ -158,6 +160,23 @@ def test_what_a_process_started_in_another_session_ends_with_it(end: str, tmp_pa
     while alive(child) and time.monotonic() < give_up:
         time.sleep(0.05)
     assert not alive(child)
+
+
+ORPHANS = PARENT.replace("time.sleep(600)\n", "time.sleep(1)\n")
+
+
+def test_what_is_kept_is_started_again_and_leaves_no_orphans(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Kept([sys.executable, "-c", ORPHANS], os.environ, log, pause_s=0.1):
+        give_up = time.monotonic() + 30
+        while len(log.read_text().split() if log.exists() else []) < 3 and time.monotonic() < give_up:
+            time.sleep(0.1)
+    children = [int(line) for line in log.read_text().split()]
+    assert len(children) >= 3
+    give_up = time.monotonic() + 5
+    while any(map(alive, children)) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert not any(map(alive, children))
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for() -> None:

@@ -17,7 +17,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from threading import Event
+from typing import Any, Final, overload
 
 from edgeperso.errors import UsageError
 from edgeperso_federated.errors import FederationError
@@ -55,12 +56,14 @@ _PULSE_S: Final = 0.5
 
 
 def environment(flower_home: Path) -> dict[str, str]:
-    """This process's environment with `QUIET`, Flower's files in a folder of its own, and its programs on the path."""
+    """This process's environment with `QUIET`, Flower's files in a folder of its own, and its programs on the path; but
+    nothing of edgeperso's: where a vault and its key file are is no concern of Flower's processes."""
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
     here = str(APP)
     python = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, **QUIET, "FLWR_HOME": str(flower_home), "PATH": path, "PYTHONPATH": python}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("EDGEPERSO_")}
+    return {**ours, **QUIET, "FLWR_HOME": str(flower_home), "PATH": path, "PYTHONPATH": python}
 
 
 def simulation_environment(flower_home: Path) -> dict[str, str]:
@@ -209,8 +212,15 @@ def start_run(
     return str(_flwr(connection, command)["run-id"])
 
 
-def finished(connection: Connection, run: str, *, timeout_s: float) -> Outcome:
+@overload
+def finished(connection: Connection, run: str, *, timeout_s: float) -> Outcome: ...
+@overload
+def finished(connection: Connection, run: str, *, timeout_s: float, stop: Event) -> Outcome | None: ...
+def finished(connection: Connection, run: str, *, timeout_s: float, stop: Event | None = None) -> Outcome | None:
     """Wait for the end of a run.
+
+    Args:
+        stop: once set, the waiting ends, with None.
 
     Raises:
         FederationError: it isn't over in time, or the server doesn't answer.
@@ -220,7 +230,10 @@ def finished(connection: Connection, run: str, *, timeout_s: float) -> Outcome:
         (row,) = _flwr(connection, ["ls", connection.name, "--run-id", run, "--format", "json"])["runs"]
         if str(row["status"]).startswith("finished"):
             return Outcome(run, row["status"])
-        time.sleep(_PULSE_S)
+        if stop is None:
+            time.sleep(_PULSE_S)
+        elif stop.wait(_PULSE_S):
+            return None
     raise FederationError("The run isn't over in time.")
 
 

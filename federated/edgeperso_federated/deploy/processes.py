@@ -1,7 +1,7 @@
 """Processes that end with what they started.
 
 Flower starts its helpers in sessions of their own, so that a signal to the group doesn't reach them, and one that dies
-leaves them behind. Here they are looked up by their parents before anything is stopped.
+leaves them behind. Here they are looked up by their parents, before anything is stopped and while it runs.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Final, Self
 
 from edgeperso_federated.errors import FederationError
 
-__all__ = ["Process", "free_ports", "wait_for_port"]
+__all__ = ["Kept", "Process", "free_ports", "wait_for_port"]
 
 _GRACE_S: Final = 8.0
 _PULSE_S: Final = 0.1
@@ -42,6 +44,7 @@ class Process:
         finally:
             if out is not None:
                 out.close()
+        self._seen: dict[tuple[int, str], None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -58,25 +61,66 @@ class Process:
         """What it ended with; None: it is running."""
         return self._process.poll()
 
+    def wait(self, timeout_s: float) -> int | None:
+        """What it ended with by itself; None: it is still running."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        return self.code
+
+    def look(self) -> None:
+        """Note what it has started by now: once it ended by itself, nothing tells any more."""
+        if self.code is None:
+            self._seen |= dict.fromkeys(_family(self.pid))
+
     def kill(self) -> None:
         """At once, with all that it started, as a power cut would."""
-        family = _family(self.pid)
-        for one in family:
+        self.look()
+        for one in self._seen:
             _signal(one, signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> int:
         """Ask it to end, and make it."""
-        family = _family(self.pid)
+        self.look()
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
         give_up = time.monotonic() + 1.0
-        while any(map(_alive, family)) and time.monotonic() < give_up:
+        while any(map(_alive, self._seen)) and time.monotonic() < give_up:
             time.sleep(_PULSE_S)
-        for one in family:
+        for one in self._seen:
             _signal(one, signal.SIGKILL)
         return self._process.wait()
+
+
+class Kept:
+    """A command that is started again when it ends; a context manager that ends it for good.
+
+    Args:
+        command, env, log: see `Process`.
+        pause_s: before it is started again.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, *, pause_s: float = 5.0) -> None:
+        self._start = partial(Process, command, env, log)
+        self._pause_s = pause_s
+        self._stop = Event()
+        self._thread = Thread(target=self._keep)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._stop.is_set():
+            with self._start() as process:
+                while process.code is None and not self._stop.wait(_PULSE_S):
+                    process.look()
+            self._stop.wait(self._pause_s)
 
 
 def free_ports(count: int) -> list[int]:

@@ -33,12 +33,12 @@ class Carrier(Protocol):
 
 def client_app(carrier_of: Callable[[Context], Carrier]) -> ClientApp:
     """An app whose tasks go where ``carrier_of`` says: a virtual client of a simulation, say."""
-    made = ClientApp()
 
-    @made.train()
-    def _train(message: Message, context: Context) -> Message:
+    def train(message: Message, context: Context) -> Message:
         return Message(answered(message.content, lambda: carrier_of(context)), reply_to=message)
 
+    made = ClientApp()
+    made.train()(train)
     return made
 
 

@@ -130,8 +130,9 @@ class Link:
 
 
 def _read(messages: list[Message] | None) -> Reply | None:
+    if messages is None or len(messages) != 1:
+        return None
     try:
-        (message,) = messages or ()
-        return read_reply(message.content) if message.has_content() else None
+        return read_reply(messages[0].content) if messages[0].has_content() else None
     except (Garbled, ValueError, TypeError, AttributeError, KeyError):
         return None

@@ -37,15 +37,16 @@ __all__ = ["Server", "app"]
 
 _LOG = logging.getLogger("flwr")
 
-app = ServerApp()
 
-
-@app.main()
 def main(grid: Grid, context: Context) -> None:
     """Raises:
     EdgepersoError: the configuration doesn't fit, or the run came to nothing.
     """
     Server(Settings(context.run_config), grid).run()
+
+
+app = ServerApp()
+app.main()(main)
 
 
 class Server:
