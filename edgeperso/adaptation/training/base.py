@@ -90,6 +90,14 @@ class Base:
             self._loaded = number
         return self._buffers
 
+    def keep_all(self) -> bool:
+        """Whether all layers fit the allowance; they are dequantized then, and `layer` may be called by any thread."""
+        if self._may_keep < self.sizes.layers:
+            return False
+        for number in range(self.sizes.layers):
+            self.layer(number)
+        return True
+
     def matrix(self, name: str) -> Tensor:
         """A whole matrix of its own, ``[outputs, inputs]``, in the computing type."""
         inputs, outputs = self._places[name].shape

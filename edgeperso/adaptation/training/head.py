@@ -10,15 +10,14 @@ from torch import Tensor
 
 from edgeperso.adaptation.training.base import Base
 from edgeperso.adaptation.training.norms import inverse_rms, norm, norm_back
+from edgeperso.adaptation.training.tape import LOGIT_ROWS, Tape
 
 __all__ = ["Head"]
 
-_ROWS: Final = 128
-"""Rows whose logits are held at a time, in the computing type: fewer would read the output matrix more often."""
 _ROUND: Final = 32
 """Rows are filled up to a multiple of it: see `model`."""
 _FLOATS: Final = 16
-"""Of those, rows that are measured in float32 at a time: they stay in the cache."""
+"""Rows that are measured in float32 at a time: they stay in the cache."""
 
 
 class Head:
@@ -27,7 +26,6 @@ class Head:
     def __init__(self, base: Base) -> None:
         self._base = base
         self._gain = base.vector("output_norm.weight")
-        self._room = torch.empty(0)
         self._matrix = base.matrix("output.weight" if base.has("output.weight") else "token_embd.weight")
 
     def logits(self, x: Tensor) -> Tensor:
@@ -42,22 +40,21 @@ class Head:
             targets: ``int64[m]``.
         """
         found = []
-        for some, wanted in zip(*(_filled(each).split(_ROWS) for each in (x, targets)), strict=True):
+        for some, wanted in zip(*(_filled(each).split(LOGIT_ROWS) for each in (x, targets)), strict=True):
             logits = self._products(some)
             for few, places in zip(logits.split(_FLOATS), wanted.split(_FLOATS), strict=True):
                 found.append(torch.log_softmax(few.float(), 1).gather(1, places[:, None])[:, 0])
         return torch.cat(found)[: len(x)]
 
-    def backward(self, x: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(self, x: Tensor, targets: Tensor, weights: Tensor, tape: Tape) -> tuple[Tensor, Tensor]:
         """The log-probabilities, as exact as the computing type, and the gradient of their sum weighted by ``weights``
-        ``float32[m]`` by ``x``, ``float32[m, width]``."""
-        if not len(self._room):
-            self._room = torch.empty(2, _ROWS, len(self._matrix), dtype=self._base.dtype)
+        ``float32[m]`` by ``x``, ``float32[m, width]``. The logits lie in ``tape`` meanwhile."""
         log_probs, gradients = [], []
-        for some, wanted, by in zip(*(_filled(each).split(_ROWS) for each in (x, targets, weights)), strict=True):
+        rows = tape.logits.shape[1]
+        for some, wanted, by in zip(*(_filled(each).split(rows) for each in (x, targets, weights)), strict=True):
             inverse = inverse_rms(some, self._base.sizes.epsilon)
             normed = norm(some, inverse, self._gain, self._base.dtype)
-            logits, probs = self._room[:, : len(some)]
+            logits, probs = tape.logits[:, : len(some)]
             torch.softmax(torch.mm(normed, self._matrix.T, out=logits), 1, out=probs)
             places = wanted[:, None]
             log_probs.append(probs.gather(1, places)[:, 0].float().log())

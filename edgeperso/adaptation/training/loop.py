@@ -15,11 +15,13 @@ import torch
 
 from edgeperso.adaptation.plan import Example, Pair, Plan, SoftShape
 from edgeperso.adaptation.training.base import best_dtype
+from edgeperso.adaptation.training.lanes import LANE_TOKENS, Lanes, share_out
 from edgeperso.adaptation.training.model import Model
 from edgeperso.adaptation.training.objectives import dpo_step, example_losses, pair_log_probs, text_step
 from edgeperso.adaptation.training.optimizer import Moments, clipped, rate_at, update
 from edgeperso.adaptation.training.packing import Pack, both, cut, cut_pair, pack, schedule
 from edgeperso.adaptation.training.state import State, digest, from_bytes, to_bytes
+from edgeperso.adaptation.training.tape import Tape
 from edgeperso.adaptation.training.values import StateStore, Stopped, Trained
 from edgeperso.engine.adapters.values import Adapter, Lora, SoftPrompt
 from edgeperso.engine.machine import physical_cores
@@ -102,20 +104,22 @@ class _Training:
         for number in range(len(self._lengths)):
             model.check(pack(self._texts[number : number + 1] or both(self._pairs[number])))
         self._steps = schedule(self._lengths, batch_tokens=plan.batch_tokens, epochs=plan.epochs, seed=plan.seed)
-        model.reserve(
-            max(sum(self._lengths[number] for number in step) for step in self._steps),
-            max(len(step) for step in self._steps) * (2 if self._pairs else 1),
-            learn=True,
-        )
+        threads = torch.get_num_threads()
+        lanes = min(threads, max(1, plan.batch_tokens // LANE_TOKENS)) if model.base.keep_all() else 1
+        self._lanes = Lanes(lanes, threads // lanes)
+        # Allocated for the largest step before anything else is, so that it never has to grow.
+        self._tape = model.reserve(max(sum(self._rooms(step)) for step in self._steps), learn=True)
         self._still = model.weights.still(train_a=plan.train_a, train_b=plan.train_b)
         self._anchor = model.first(plan.seed, start) if plan.pull else None
         self._digest = digest(base_sha256, examples, plan, start, frozen)
         self._start = start
 
     def run(self, progress: Progress | None, stop: threading.Event | None) -> Trained:
-        self._began = monotonic()
-        self._now = self._first()
-        self._before = self._now
+        with self._lanes:
+            return self._result(self._run(progress, stop))
+
+    def _run(self, progress: Progress | None, stop: threading.Event | None) -> Stopped:
+        self._now = self._before = self._first()
         saved = monotonic()
         stopped: Stopped = "done"
         try:
@@ -139,7 +143,7 @@ class _Training:
             self._save()
         elif self._store is not None:
             self._store.drop()
-        return self._result(stopped)
+        return stopped
 
     def _first(self) -> State:
         size = self._model.weights.size
@@ -156,11 +160,12 @@ class _Training:
         now, plan = self._now, self._plan
         began = monotonic()
         numbers = self._steps[now.steps]
-        if self._pairs:
-            pairs = [self._pairs[number] for number in numbers]
-            loss, gradient = dpo_step(self._model, now.moments.flat, pairs, now.reference[list(numbers)], plan.beta)
+        shares = share_out(numbers, self._lengths, self._lanes.count)
+        counts = [sum(self._counted(number) for number in share) for share in shares]
+        if len(shares) == 1:
+            loss, gradient = self._work(shares[0], self._tape)
         else:
-            loss, gradient = text_step(self._model, now.moments.flat, [self._texts[number] for number in numbers])
+            loss, gradient = self._lanes.run(self._work, shares, self._tape.shares(self._rooms(numbers)), counts)
         if self._anchor is not None:
             gradient += np.float32(plan.pull) * (now.moments.flat - self._anchor)
         if self._still is not None:
@@ -182,6 +187,26 @@ class _Training:
             now.seconds + monotonic() - began,
             now.reference,
         )
+
+    def _work(self, numbers: Sequence[int], tape: Tape) -> tuple[float, Float32]:
+        """The mean loss of some examples and its gradient."""
+        flat = self._now.moments.flat
+        if not self._pairs:
+            return text_step(self._model, flat, [self._texts[number] for number in numbers], tape)
+        pairs = [self._pairs[number] for number in numbers]
+        return dpo_step(self._model, flat, pairs, self._now.reference[list(numbers)], self._plan.beta, tape)
+
+    def _counted(self, number: int) -> int:
+        """How much an example counts in its step's mean: texts by their tokens, pairs all alike."""
+        return 1 if self._pairs else len(self._texts[number].tokens) - self._texts[number].learn_from
+
+    def _rooms(self, numbers: Sequence[int]) -> list[int]:
+        """Tokens that each lane's share of a step takes of the tape."""
+        sequences = 2 if self._pairs else 1
+        return [
+            self._model.room(sum(self._lengths[number] for number in share), sequences * len(share))
+            for share in share_out(numbers, self._lengths, self._lanes.count)
+        ]
 
     def _share(self) -> float:
         """How much of the training is over, in steps or in minutes, whichever is further: so that the rate has fallen

@@ -91,17 +91,21 @@ class Model:
         if pack.tokens.min() < 0 or pack.tokens.max() >= self.base.sizes.vocabulary:
             raise UsageError("A token is not of this model's vocabulary.")
 
-    def reserve(self, tokens: int, sequences: int, *, learn: bool) -> Tape:
-        """Take the memory for packs of up to ``tokens`` tokens in ``sequences``; less, or no `backward`, may follow."""
-        tokens = _rounded(tokens + sequences * self.weights.virtual_tokens)
+    def room(self, pack_tokens: int, sequences: int) -> int:
+        """Tokens of a tape that a pack of ``pack_tokens`` in ``sequences`` takes."""
+        return _rounded(pack_tokens + sequences * self.weights.virtual_tokens)
+
+    def reserve(self, tokens: int, *, learn: bool) -> Tape:
+        """The tape, of ``tokens`` or more (`room`), that is read with where no other is given."""
         if self._tape is None or self._tape.tokens < tokens or self._tape.learn < learn:
             self._tape = None  # before there is another
-            self._tape = Tape(self.base.sizes, tokens, learn=learn)
+            self._tape = Tape(self.base.sizes, tokens, self.base.dtype, learn=learn)
         return self._tape
 
-    def read(self, flat: Float32, pack: Pack, *, learn: bool) -> Reading:
-        """Read ``pack`` with the weights ``flat``; ``learn`` keeps what `backward` needs, until the next reading."""
-        tape = self.reserve(len(pack.tokens), len(pack.bounds) - 1, learn=learn)
+    def read(self, flat: Float32, pack: Pack, *, learn: bool, tape: Tape | None = None) -> Reading:
+        """Read ``pack`` with the weights ``flat``; ``learn`` keeps what `backward` needs, until the tape's next use."""
+        if tape is None:
+            tape = self.reserve(self.room(len(pack.tokens), len(pack.bounds) - 1), learn=learn)
         vector = torch.from_numpy(flat)
         added = self.weights.sites(vector)
         x, bounds = self._embed(vector, pack)
@@ -110,7 +114,7 @@ class Model:
         return Reading(last[places], places, bounds, len(x), added, tape)
 
     def backward(self, gradient: Tensor, reading: Reading) -> Float32:
-        """The flat vector's gradient, from that of the rows, ``float32[m, width]``; ``reading`` is the last one."""
+        """The flat vector's gradient, from that of the rows, ``float32[m, width]``; ``reading`` is its tape's last."""
         into = torch.zeros(self.weights.size)
         whole = torch.zeros(reading.length, gradient.shape[1]).index_copy_(0, reading.places, gradient)
         whole = self._decoder.backward(whole, reading.bounds, reading.added, reading.tape, into)

@@ -10,22 +10,25 @@ import torch
 from edgeperso.adaptation.plan import Example, Pair
 from edgeperso.adaptation.training.model import Model
 from edgeperso.adaptation.training.packing import Pack, both, pack
+from edgeperso.adaptation.training.tape import Tape
 from edgeperso.types import Float32
 
 __all__ = ["dpo_step", "example_losses", "pair_log_probs", "text_step"]
 
 
-def text_step(model: Model, flat: Float32, examples: Sequence[Example]) -> tuple[float, Float32]:
+def text_step(
+    model: Model, flat: Float32, examples: Sequence[Example], tape: Tape | None = None
+) -> tuple[float, Float32]:
     """The mean loss of the counted tokens in nats, and its gradient by ``flat``."""
     laid = pack(examples)
-    reading = model.read(flat, laid, learn=True)
+    reading = model.read(flat, laid, learn=True, tape=tape)
     weights = torch.full((len(laid.targets),), -1 / len(laid.targets))
-    log_probs, gradient = model.head.backward(reading.rows, torch.from_numpy(laid.targets), weights)
+    log_probs, gradient = model.head.backward(reading.rows, torch.from_numpy(laid.targets), weights, reading.tape)
     return -float(log_probs.mean()), model.backward(gradient, reading)
 
 
 def dpo_step(
-    model: Model, flat: Float32, pairs: Sequence[Pair], reference: Float32, beta: float
+    model: Model, flat: Float32, pairs: Sequence[Pair], reference: Float32, beta: float, tape: Tape | None = None
 ) -> tuple[float, Float32]:
     """The mean of ``-log sigmoid(beta · margin)`` over ``pairs``, and its gradient by ``flat``.
 
@@ -34,7 +37,7 @@ def dpo_step(
     Source: Rafailov et al., "Direct Preference Optimization", 2023 (arXiv:2305.18290), equation 7.
     """
     laid = _laid(pairs)
-    reading = model.read(flat, laid, learn=True)
+    reading = model.read(flat, laid, learn=True, tape=tape)
     targets = torch.from_numpy(laid.targets)
     sums = torch.from_numpy(_sums(model.head.log_probs(reading.rows, targets).numpy(), laid))
     gains = sums.view(-1, 2) - torch.from_numpy(reference)
@@ -42,7 +45,7 @@ def dpo_step(
     # d loss / d log p: -beta · sigmoid(-margin) for the chosen answer's tokens, the opposite for the rejected one's.
     pulls = beta * torch.sigmoid(-margins) / len(pairs)
     weights = torch.stack((-pulls, pulls), dim=1).flatten()[torch.from_numpy(laid.owners)]
-    _, gradient = model.head.backward(reading.rows, targets, weights)
+    _, gradient = model.head.backward(reading.rows, targets, weights, reading.tape)
     return float(torch.nn.functional.softplus(-margins).mean()), model.backward(gradient, reading)
 
 

@@ -5,14 +5,21 @@ Steps differ in length; tensors that come and go in other sizes each time would 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from edgeperso.adaptation.training.architecture import Architecture
 
-__all__ = ["Kept", "Tape"]
+__all__ = ["LOGIT_ROWS", "Kept", "Tape"]
+
+LOGIT_ROWS: Final = 128
+"""Fewer would read the output matrix more often."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,28 +39,46 @@ class Kept:
 
 
 class Tape:
-    """Room for steps of up to ``tokens`` tokens. Where nothing is learnt, two layers take turns."""
+    """Room for steps of up to ``tokens`` tokens. Where nothing is learnt, two layers take turns.
 
-    def __init__(self, sizes: Architecture, tokens: int, *, learn: bool) -> None:
+    ``logits`` is room for `LOGIT_ROWS` rows of logits and of their gradient, ``[2, rows, vocabulary]`` of ``dtype``.
+    """
+
+    def __init__(self, sizes: Architecture, tokens: int, dtype: torch.dtype, *, learn: bool) -> None:
         self.tokens = tokens
         self.learn = learn
         slots = sizes.layers + 1 if learn else 2
-        self._starts = torch.empty(slots, tokens, sizes.width)
-        self._attended = torch.empty(slots, tokens, sizes.heads, sizes.head_size)
+        self.logits = torch.empty(2, LOGIT_ROWS if learn else 0, sizes.vocabulary, dtype=dtype)
+        self._by_slot = [
+            torch.empty(slots, tokens, sizes.width),
+            torch.empty(slots, tokens, sizes.heads, sizes.head_size),
+            torch.empty(slots, tokens, 1),
+            torch.empty(slots, tokens, 1),
+        ]
+        self._shared = [
+            torch.empty(1, tokens, sizes.heads + 2 * sizes.kv_heads, sizes.head_size),
+            torch.empty(1, tokens, sizes.width),
+        ]
         self._sums: list[list[Tensor]] = [[] for _ in range(slots)]
-        self._inverses = torch.empty(slots, 2, tokens, 1)
-        self._qkv = torch.empty(tokens, sizes.heads + 2 * sizes.kv_heads, sizes.head_size)
-        self._middle = torch.empty(tokens, sizes.width)
 
     def layer(self, number: int, length: int) -> Kept:
         """What is kept of layer ``number``, for a step of ``length`` tokens; the result is the input of one more."""
         at = number % len(self._sums)
-        return Kept(
-            self._starts[at, :length],
-            self._attended[at, :length],
-            self._sums[at],
-            self._inverses[at, 0, :length],
-            self._inverses[at, 1, :length],
-            self._qkv[:length],
-            self._middle[:length],
-        )
+        start, attended, *inverses = (each[at, :length] for each in self._by_slot)
+        qkv, middle = (each[0, :length] for each in self._shared)
+        return Kept(start, attended, self._sums[at], *inverses, qkv, middle)
+
+    def shares(self, tokens: Sequence[int]) -> list[Tape]:
+        """This memory shared out: a tape for each number of ``tokens``, which together fit into this one."""
+        edges = [0, *accumulate(tokens)]
+        rows = self.logits.shape[1] // len(tokens)
+        return [self._share(number, *edge, rows) for number, edge in enumerate(pairwise(edges))]
+
+    def _share(self, number: int, low: int, high: int, rows: int) -> Tape:
+        share = copy(self)
+        share.tokens = high - low
+        share.logits = self.logits[:, number * rows : (number + 1) * rows]
+        share._by_slot = [each[:, low:high] for each in self._by_slot]  # noqa: SLF001
+        share._shared = [each[:, low:high] for each in self._shared]  # noqa: SLF001
+        share._sums = [[] for _ in self._sums]  # noqa: SLF001
+        return share
