@@ -167,6 +167,15 @@ def test_ctrl_c_asks_the_training_to_stop_and_ends_with_130(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.fixture
+def usual_ctrl_c() -> Iterator[None]:
+    """As in a terminal: a process started in the background ignores it from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_is_the_usual_one() -> None:
     with stoppable() as stop:
         signal.raise_signal(signal.SIGINT)
