@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeperso.adaptation.plan import Example, Pair, Plan
+from edgeperso.adaptation.training.memory import give_back
 from edgeperso.adaptation.training.values import StateStore, Trained
 from edgeperso.engine.adapters.values import Adapter, Lora
 from edgeperso.errors import ExtraMissing
@@ -59,9 +60,12 @@ def train(
     _check_torch()
     from edgeperso.adaptation.training import loop
 
-    return loop.train(
-        model, base_sha256, examples, plan, start=start, frozen=frozen, state=state, progress=progress, stop=stop
-    )
+    try:
+        return loop.train(
+            model, base_sha256, examples, plan, start=start, frozen=frozen, state=state, progress=progress, stop=stop
+        )
+    finally:
+        give_back()
 
 
 def losses(model: Path, adapter: Adapter | None, examples: Sequence[Example]) -> Float32:
@@ -73,7 +77,10 @@ def losses(model: Path, adapter: Adapter | None, examples: Sequence[Example]) ->
     _check_torch()
     from edgeperso.adaptation.training import loop
 
-    return loop.losses(model, adapter, examples)
+    try:
+        return loop.losses(model, adapter, examples)
+    finally:
+        give_back()
 
 
 def logits(model: Path, adapter: Adapter | None, tokens: Sequence[int]) -> Float32:

@@ -64,9 +64,9 @@ class Tape:
     def layer(self, number: int, length: int) -> Kept:
         """What is kept of layer ``number``, for a step of ``length`` tokens; the result is the input of one more."""
         at = number % len(self._sums)
-        start, attended, *inverses = (each[at, :length] for each in self._by_slot)
+        start, attended, start_inverse, middle_inverse = (each[at, :length] for each in self._by_slot)
         qkv, middle = (each[0, :length] for each in self._shared)
-        return Kept(start, attended, self._sums[at], *inverses, qkv, middle)
+        return Kept(start, attended, self._sums[at], start_inverse, middle_inverse, qkv, middle)
 
     def shares(self, tokens: Sequence[int]) -> list[Tape]:
         """This memory shared out: a tape for each number of ``tokens``, which together fit into this one."""
