@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ from edgeperso.engine.adapters.values import Lora
 from edgeperso.errors import UsageError
 from edgeperso.types import Float32
 from edgeperso_federated.errors import RoundFailed
-from edgeperso_federated.factors import Frame, Method, lora_from, tensors_of
+from edgeperso_federated.factors import Frame, lora_from, tensors_of
 from edgeperso_federated.update import Schema, Tensors, Update, check_layout, unflatten
 
-__all__ = ["Aggregator", "FloraStack", "Mean", "Weighting", "advanced", "aggregator_for", "weight_of"]
+__all__ = ["FloraStack", "Mean", "Weighting", "advanced", "weight_of"]
 
 _WIDTH: Final = 128
 """Ranks that a FLoRA stack holds at most before it is folded: 64 after it, eight times a usual adapter's."""
@@ -38,48 +38,6 @@ class Weighting(StrEnum):
 def weight_of(update: Update, weighting: Weighting) -> int:
     """The update's weight, 1 or more."""
     return update.examples if weighting is Weighting.EXAMPLES else 1
-
-
-class Aggregator(Protocol):
-    """One round's sum."""
-
-    @property
-    def clients(self) -> int:
-        """How many were added."""
-        ...
-
-    @property
-    def weight(self) -> int:
-        """The sum of their weights."""
-        ...
-
-    def add(self, update: Update) -> None: ...
-
-    def result(self) -> Tensors:
-        """The next global tensors.
-
-        Raises:
-            RoundFailed: no update was added.
-        """
-        ...
-
-
-def aggregator_for(
-    frame: Frame,
-    method: Method,
-    schema: Schema,
-    held: Mapping[str, Float32],
-    weighting: Weighting = Weighting.EXAMPLES,
-) -> Aggregator:
-    """The aggregator of ``method`` for one round.
-
-    Args:
-        schema: the round's (`schema_for`).
-        held: the round's global tensors.
-    """
-    if method is Method.FLORA:
-        return FloraStack(frame, schema, held, weighting)
-    return Mean(schema, held, weighting)
 
 
 def advanced(held: Mapping[str, Float32], change: Mapping[str, Float32]) -> Tensors:

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-import tempfile
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from edgeperso.files import write_whole
 from edgeperso_federated.errors import FederationError
 from edgeperso_federated.orders import RunPlan
 from edgeperso_federated.privacy.noise import NoiseKey
@@ -161,26 +159,4 @@ class StateFile:
         Raises:
             OSError: it can't be written.
         """
-        folder = self._path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=folder, prefix=f".{self._path.name}.", suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(state.to_bytes(plan))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(part).replace(self._path)
-        except BaseException:
-            with suppress(OSError):
-                Path(part).unlink()
-            raise
-        _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    """So that the new name survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        write_whole(self._path, state.to_bytes(plan))

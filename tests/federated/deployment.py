@@ -20,10 +20,11 @@ from edgeperso_federated.deploy.commands import (
     superlink,
     supernode,
 )
-from edgeperso_federated.deploy.processes import Process, free_ports, wait_for_port
+from edgeperso_federated.deploy.processes import Process, wait_for_port
 from edgeperso_federated.errors import FederationError
 
 from .broker_world import consent, fill
+from .ports import free_ports
 
 APP = Path(__file__).parents[2] / "federated"
 RUN = {

@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 from edgeperso.errors import UsageError
 from edgeperso_federated.deploy.certificates import make_certificates, make_node_key
 from edgeperso_federated.deploy.commands import environment, superlink, supernode
-from edgeperso_federated.deploy.processes import Kept, Process, free_ports, wait_for_port
+from edgeperso_federated.deploy.processes import Kept, Process, wait_for_port
 from edgeperso_federated.errors import FederationError
+
+from .ports import free_ports
 
 # ---- certificates --------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,10 @@ pytest.importorskip("flwr")
 pytest.importorskip("torch")
 
 from edgeperso.vault import KeyFile, Vault
-from edgeperso_federated.deploy.processes import Process, free_ports
+from edgeperso_federated.deploy.processes import Process
 
 from .broker_world import SCOPE, fill
+from .ports import free_ports
 
 pytestmark = pytest.mark.deployment
 

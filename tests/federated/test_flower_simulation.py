@@ -11,7 +11,9 @@ pytest.importorskip("flwr")
 pytest.importorskip("ray")
 
 from edgeperso_federated.deploy.commands import finished, local_connection, simulation_environment, start_run, superlink
-from edgeperso_federated.deploy.processes import Process, free_ports, wait_for_port
+from edgeperso_federated.deploy.processes import Process, wait_for_port
+
+from .ports import free_ports
 
 pytestmark = pytest.mark.deployment
 

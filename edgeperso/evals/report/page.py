@@ -8,8 +8,9 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edgeperso.errors import SourceNotFound
-from edgeperso.evals.report.results import Result, load_all, write_whole
+from edgeperso.evals.report.results import Result, load_all
 from edgeperso.evals.report.view import CardView, Measured, SectionView
+from edgeperso.files import write_whole
 
 __all__ = ["render", "write_report"]
 
@@ -53,5 +54,5 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
             hint="Run an evaluation into it first: its results/ holds a JSON file for each.",
         )
     path = folder / "report.html" if out is None else out
-    write_whole(path, render(results))
+    write_whole(path, render(results).encode())
     return path

@@ -6,10 +6,7 @@ Everything in such a file is data: it is checked when read, and whoever shows it
 from __future__ import annotations
 
 import datetime
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,8 +17,9 @@ from edgeperso.errors import DataInvalid
 from edgeperso.evals.report.fields import Count, Label, Number, Part, Text, invalid
 from edgeperso.evals.report.plots import Plot
 from edgeperso.evals.report.tables import Table
+from edgeperso.files import write_whole
 
-__all__ = ["Headline", "Result", "load_all", "save", "write_whole"]
+__all__ = ["Headline", "Result", "load_all", "save"]
 
 _FOLDER: Final = "results"
 
@@ -133,7 +131,7 @@ def save(folder: Path, result: Result) -> Path:
     text = result.to_json()
     name = f"{Result.from_json(text, file='this result').name}.json"
     path = folder / _FOLDER / name
-    write_whole(path, text)
+    write_whole(path, text.encode())
     return path
 
 
@@ -151,23 +149,3 @@ def load_all(folder: Path) -> list[Result]:
             raise DataInvalid(f"{path.name}: name is not the file's.", hint="Give the file the name that it holds.")
         results.append(result)
     return results
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text``, UTF-8, under a name of its own, then rename it, so that ``path`` never holds half of it.
-
-    Raises:
-        OSError: it can't be written; ``path`` is as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(part).unlink()
-        raise

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from edgeperso_federated.errors import FederationError
 
-__all__ = ["Kept", "Process", "free_ports", "wait_for_port"]
+__all__ = ["Kept", "Process", "wait_for_port"]
 
 _GRACE_S: Final = 8.0
 _PULSE_S: Final = 0.1
@@ -121,18 +121,6 @@ class Kept:
                 while process.code is None and not self._stop.wait(_PULSE_S):
                     process.look()
             self._stop.wait(self._pause_s)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nobody listens just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def wait_for_port(process: Process, host: str, port: int, *, timeout_s: float = 60.0) -> None:

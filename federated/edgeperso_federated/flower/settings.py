@@ -23,9 +23,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +33,7 @@ from edgeperso.adaptation.plan import LoraShape
 from edgeperso.engine.gguf import check_model_file
 from edgeperso.engine.origin import base_sha256
 from edgeperso.errors import UsageError
+from edgeperso.files import write_whole
 from edgeperso_federated.aggregation import Weighting
 from edgeperso_federated.broker.task import FEDERATION, LocalPlan
 from edgeperso_federated.errors import FederationError
@@ -81,12 +80,7 @@ class Books:
     def save(self, folder: Path) -> None:
         said = {"run": self.run, "seed": self.seed, "adapter_seed": self.adapter_seed, "nodes": list(self.nodes)}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=folder, prefix=".run.", suffix=".part")
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(said, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).replace(folder / "run.json")
+        write_whole(folder / "run.json", json.dumps(said).encode())
 
 
 class Settings:

@@ -17,29 +17,22 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final
 
 from edgeperso.errors import UsageError
 from edgeperso.times import now_ms
 from edgeperso_federated.errors import BudgetSpent, FederationError
 from edgeperso_federated.privacy.gaussian import epsilon_of
 from edgeperso_federated.privacy.plans import LEAST_MULTIPLIER, MOST_MULTIPLIER, Central, Local
+from edgeperso_federated.store import Store
 
-__all__ = ["Bill", "Budget", "Entry", "Ledger", "Noise", "Store"]
+__all__ = ["Bill", "Budget", "Entry", "Ledger", "Noise"]
 
 _VERSION: Final = 1
 _MOST_ENTRIES: Final = 100_000
 _LONGEST_RUN: Final = 64
 _TOLERANCE: Final = 1e-9
 """Of a budget: rounds planned to fill it exactly are not refused over a rounding error."""
-
-
-class Store(Protocol):
-    """Where a ledger lies. ``save`` has written for good, whole or not at all, when it returns."""
-
-    def load(self) -> bytes | None: ...
-
-    def save(self, data: bytes) -> None: ...
 
 
 class Noise(StrEnum):

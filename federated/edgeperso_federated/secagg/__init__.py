@@ -11,7 +11,7 @@ What is promised, and to whom, is in the docstrings of `client`, `server` and `p
 
 from edgeperso_federated.secagg.client import Phase, SecaggClient
 from edgeperso_federated.secagg.inline import secure_sum
-from edgeperso_federated.secagg.memory import MemoryStore, RoundMemory
+from edgeperso_federated.secagg.memory import RoundMemory
 from edgeperso_federated.secagg.messages import (
     Advert,
     Confirmation,
@@ -37,7 +37,6 @@ __all__ = [
     "Identity",
     "KeyList",
     "Masked",
-    "MemoryStore",
     "Opening",
     "Phase",
     "RoundMemory",

@@ -12,26 +12,19 @@ from __future__ import annotations
 import struct
 from itertools import pairwise
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final
 
 from edgeperso_federated.errors import SecaggFailed
 from edgeperso_federated.secagg.primitives import fingerprint
+from edgeperso_federated.store import Store
 
-__all__ = ["MOST_RUNS", "MemoryStore", "RoundMemory"]
+__all__ = ["MOST_RUNS", "RoundMemory"]
 
 MOST_RUNS: Final = 10_000
 """With more, no new run is joined: to forget an old one would open it again."""
 
 _MAGIC: Final = b"EPSR\x01"
 _ROW: Final = struct.Struct("<32sI")
-
-
-class MemoryStore(Protocol):
-    """Where the memory lies between processes; `save` returns when it would survive a kill."""
-
-    def load(self) -> bytes | None: ...
-
-    def save(self, state: bytes) -> None: ...
 
 
 class RoundMemory:
@@ -41,7 +34,7 @@ class RoundMemory:
         SecaggFailed: what the store holds is not what was saved.
     """
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = Lock()
         self._last = _read(store.load())
