@@ -74,11 +74,13 @@ $(STAMPS)/train $(STAMPS)/federated: $(STAMPS)/%: $(STAMPS)/packages
 	@$(PIP) -q --requirement $(STAMPS)/$*.txt
 	@touch $@
 
-# llama-cpp-python has no wheel on the package index: it is compiled here, for this very processor.
+# llama-cpp-python has no wheel on the package index: it is compiled here, for this very processor. Without pip's cache,
+# which keeps what it built under the package's name alone: another processor's build, or one with other flags.
 $(STAMPS)/llama: $(STAMPS)/packages scripts/llama-build.cmake
+	@$(PY) -m pip --disable-pip-version-check -q uninstall -y llama-cpp-python 2>/dev/null
 	@CMAKE_ARGS="-DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/scripts/llama-build.cmake $(CMAKE_ARGS)" \
 	    $(PY) scripts/quiet_build.py llama.cpp build/llama.log \
-	    $(PIP) -v --no-build-isolation "$$($(PY) scripts/requirements.py | grep '^llama-cpp-python')"
+	    $(PIP) -v --no-cache-dir --no-build-isolation "$$($(PY) scripts/requirements.py | grep '^llama-cpp-python')"
 	@touch $@
 
 $(STAMPS)/models: $(STAMPS)/package
