@@ -1,4 +1,5 @@
-"""What a round of a federation costs without its training: the inline runner, and whether memory grows with clients.
+"""What a round of a federation costs without its training: the inline runner beside Flower's engine, and whether memory
+grows with clients.
 
 Every client sends an update of ``--update-bytes`` in the form that real ones have; making it is not counted, since
 training is left out as well. Each is read, judged by the schema, added up, and forgotten. Clients have one of eight
@@ -6,6 +7,9 @@ different updates, so that no work is saved by their being alike.
 
 - ``inline_s``: seconds of a round; the median.
 - ``inline_mb_per_s``: megabytes of updates that were taken in a second.
+- ``ray_s``: the same with Flower's stock `FedAvg` on its engine Ray, for updates of the same bytes. The first round is
+  left out on both sides: Ray starts its workers in it.
+- ``inline_vs_ray``: how many times as fast the inline runner is; left out where Flower isn't installed.
 - ``rss_growth``: peak memory at the most of ``--memory-clients`` over that at the fewest, each in a process of its own.
 """
 
@@ -16,12 +20,14 @@ import re
 import resource
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 
+from benchmarks._flower import flower_rounds
 from benchmarks._report import arguments, report
 from edgeperso.adaptation.plan import LoraShape
 from edgeperso.errors import UsageError
@@ -50,11 +56,14 @@ def main() -> None:
         run_inline(options.worker, options.update_bytes, 1, options.seed)
         print(json.dumps(peak_rss_mb()))
         return
-    seconds = run_inline(options.clients, options.update_bytes, options.rounds, options.seed)
-    figures = {
-        "inline_s": median(seconds),
-        "inline_mb_per_s": options.clients * options.update_bytes / 1e6 / median(seconds),
-    }
+    seconds = median(run_inline(options.clients, options.update_bytes, 1 + options.rounds, options.seed)[1:])
+    figures = {"inline_s": seconds, "inline_mb_per_s": options.clients * options.update_bytes / 1e6 / seconds}
+    if find_spec("flwr") and find_spec("ray"):
+        values = options.update_bytes // (4 * MATRICES)
+        beside = median(flower_rounds(options.clients, MATRICES, values, 1 + options.rounds, options.seed)[1:])
+        figures |= {"ray_s": beside, "inline_vs_ray": beside / seconds}
+    else:
+        sys.stderr.write("Flower's simulation isn't installed: no figure beside it.\n")
     peaks = {count: _peak(count, options.update_bytes, options.seed) for count in options.memory_clients}
     figures |= {f"rss_mb_{count}": peak for count, peak in peaks.items()}
     if len(peaks) > 1:

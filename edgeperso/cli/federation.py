@@ -70,6 +70,10 @@ def simulate(
     partition: Annotated[str, typer.Option("--partition", metavar="WORD", help="user or dirichlet.")] = "user",
     alpha: Annotated[float, typer.Option("--alpha", help="Of the Dirichlet partition.")] = 0.5,
     skew: Annotated[float, typer.Option("--skew", min=0, help="How unlike the clients' sizes are.")] = 0.0,
+    canaries: Annotated[
+        int,
+        typer.Option("--canaries", min=0, help="Clients with a secret code: what do adapters give away?"),
+    ] = 0,
     evaluate_every: Annotated[
         int, typer.Option("--evaluate-every", min=1, help="Rounds between two readings of what is held out.")
     ] = 5,
@@ -111,6 +115,7 @@ def simulate(
         partition=_word(Partition, "--partition", partition),
         dirichlet_alpha=alpha,
         skew=skew,
+        canaries=canaries,
         evaluate_every=evaluate_every,
         seed=seed,
     )

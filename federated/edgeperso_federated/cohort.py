@@ -23,6 +23,7 @@ class Purpose(StrEnum):
     ABSENCE = "absence"
     HOSTILE = "hostile"
     SPLIT = "split"
+    CANARIES = "canaries"
 
 
 def chance(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:

@@ -153,3 +153,16 @@ def test_settings_that_do_not_go_together_are_refused_before_training(
     with pytest.raises(UsageError):
         simulate(replace(settings_for(data), **changes), model, folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_audit_finds_what_holders_alone_learnt(data: Path, model: Path) -> None:
+    settings = replace(settings_for(data), canaries=3, max_tokens=64, rate=5e-2)
+    measured = simulate(settings, model)
+    figures = result_of(settings, measured).figures
+    assert figures["control_canary_exposure"] > 3
+    assert 0 <= figures["membership_auc"] <= 1
+    assert figures["canary_exposure"] == pytest.approx(float(measured.trials[0].leak.exposures.mean()))
+    titles = [table.title for table in result_of(settings, measured).tables]
+    assert "What the adapters give away" in titles
+    assert measured.clients[0] in (4, 7)
+    assert "control_membership_auc" not in result_of(settings_for(data), simulate(settings_for(data), model)).figures

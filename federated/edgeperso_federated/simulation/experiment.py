@@ -34,6 +34,7 @@ from edgeperso_federated.privacy.noise import NoiseKey
 from edgeperso_federated.privacy.plans import Central
 from edgeperso_federated.rounds import FederatedRun
 from edgeperso_federated.server_state import Outcome, RoundRecord, StateFile
+from edgeperso_federated.simulation.audit import Attacker, Canaries, Leak, with_canaries, without_canary
 from edgeperso_federated.simulation.dropout import absences
 from edgeperso_federated.simulation.hostile import hostile_clients
 from edgeperso_federated.simulation.metrics import MetricsLog
@@ -65,6 +66,7 @@ class Trial:
         records: of all rounds.
         views: ε for different eyes.
         privacy: what was promised.
+        leak: what the last published adapter gives away; None: that wasn't measured.
         seconds: that this call took for it.
     """
 
@@ -75,6 +77,7 @@ class Trial:
     records: tuple[RoundRecord, ...]
     views: Views
     privacy: Central | None
+    leak: Leak | None
     seconds: float
 
     @property
@@ -95,6 +98,7 @@ class Measured:
     Args:
         base: ``float64[held out]``, nats a token without any adapter. local: with each person's own.
         trials: the plain run, then the private one where there is one.
+        control: what the adapters give away that canaries' holders train alone; None: that wasn't measured.
         clients: texts of each client.
         values: in an update.
         model: its name and hash.
@@ -103,6 +107,7 @@ class Measured:
     base: NDArray[np.float64]
     local: NDArray[np.float64]
     trials: tuple[Trial, ...]
+    control: Leak | None
     clients: tuple[int, ...]
     values: int
     model: str
@@ -130,9 +135,11 @@ def simulate(
     if privacy is not None:
         plans[PRIVATE] = settings.run_plan(stage.frame, privacy)
     base, local = stage.alone(folder, progress)
-    trials = [stage.trial(name, plan, folder, progress) for name, plan in plans.items()]
+    attacker = stage.attacker()
+    control = None if attacker is None else stage.control(attacker, progress)
+    trials = [stage.trial(name, plan, attacker, folder, progress) for name, plan in plans.items()]
     sizes = tuple(len(texts) for texts in stage.texts)
-    return Measured(base, local, tuple(trials), sizes, stage.values, stage.model_name)
+    return Measured(base, local, tuple(trials), control, sizes, stage.values, stage.model_name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,20 +154,24 @@ class _Stage:
     older: list[list[Example]]
     newest: list[list[Example]]
     general: list[Example]
+    canaries: Canaries
+    codes: list[list[Example]]
 
     @classmethod
     def prepared(cls, settings: Settings, model: Path) -> _Stage:
-        split = _split(settings)
+        canaries = Canaries.drawn(settings.canaries, settings.clients, seed=settings.seed)
+        split = with_canaries(_split(settings), canaries)
         most = settings.max_tokens
         with Engine.open(model, n_ctx=64) as engine:
             info = engine.info
             texts = tokenized(engine, split.clients, most)
             older = tokenized(engine, [person.older for person in split.held_out], most)
             newest = tokenized(engine, [person.newest for person in split.held_out], most)
+            codes = tokenized(engine, canaries.texts(), most)
             general = [_cut(example) for example in general_examples(engine) if example.learn_from < _GENERAL_TOKENS]
         frame = frame_of(check_model_file(info.path), info.base_sha256, settings.shape, settings.seed)
         name = f"{info.name} {info.quantization} sha256:{info.sha256}"
-        return cls(settings, info.path, name, frame, texts, older, newest, general[:_GENERAL])
+        return cls(settings, info.path, name, frame, texts, older, newest, general[:_GENERAL], canaries, codes)
 
     @property
     def values(self) -> int:
@@ -185,7 +196,27 @@ class _Stage:
         base, local = (float(person_losses(self.model, adapter, [newest])[0]) for adapter in (None, own))
         return {"base": base, "local": local}
 
-    def trial(self, name: str, plan: RunPlan, folder: Path | None, progress: Progress) -> Trial:
+    def attacker(self) -> Attacker | None:
+        """None where no client holds a canary."""
+        if not self.canaries.holders:
+            return None
+        rest = [client for client in range(len(self.texts)) if client not in self.canaries.holders]
+        members = [without_canary(self.texts[holder]) for holder in self.canaries.holders]
+        members += [self.texts[client] for client in rest]
+        others = [[*older, *newest] for older, newest in zip(self.older, self.newest, strict=True)]
+        return Attacker.of(self.model, self.canaries, self.codes, members, others)
+
+    def control(self, attacker: Attacker, progress: Progress) -> Leak:
+        """What holders' own adapters give away, each trained on all that the holder wrote."""
+        own = []
+        for done, holder in enumerate(self.canaries.holders, 1):
+            own.append(train_own(self.model, self.frame, self.texts[holder], None, self.settings.own_training))
+            progress("canaries' holders by themselves", done, len(self.canaries.holders))
+        return attacker.control(own)
+
+    def trial(
+        self, name: str, plan: RunPlan, attacker: Attacker | None, folder: Path | None, progress: Progress
+    ) -> Trial:
         """One run, from where it was stopped to its end."""
         began = monotonic()
         settings = self.settings
@@ -216,8 +247,9 @@ class _Stage:
             (folder / f"{name}.gguf").write_bytes(adapter_to_bytes(lora_from(self.frame, run.tensors)))
         shown = views(privacy, run.state.begun, taken=run.state.taken)
         losses, curve = self._losses(run.tensors), log.curve()
+        leak = None if attacker is None else attacker.attack(lora_from(self.frame, run.tensors))
         costs = {turn: views(privacy, turn, taken=0).published for turn in curve} if privacy else {}
-        return Trial(name, losses, curve, costs, run.state.records, shown, privacy, monotonic() - began)
+        return Trial(name, losses, curve, costs, run.state.records, shown, privacy, leak, monotonic() - began)
 
     def _clients(self) -> TrainingClients:
         settings = self.settings

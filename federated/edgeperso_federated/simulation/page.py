@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.evals.measurement import measurement
-from edgeperso.evals.metrics.intervals import Resampling, bootstrap_mean, compare_means
+from edgeperso.evals.metrics.intervals import Resampling, bootstrap, bootstrap_mean, compare_means
 from edgeperso.evals.report import (
     Cell,
     Column,
@@ -32,6 +32,7 @@ from edgeperso.evals.report import (
     write_report,
 )
 from edgeperso_federated.privacy.plans import small_cohort
+from edgeperso_federated.simulation.audit import CHANCE_BITS, REFERENCES, Leak, membership_auc
 from edgeperso_federated.simulation.experiment import PLAIN, Measured, Trial
 from edgeperso_federated.simulation.settings import Settings
 
@@ -50,6 +51,8 @@ def result_of(settings: Settings, measured: Measured) -> Result:
     * ``heldout_gain_vs_local``: the median, over the same people, of how much lower the shared adapter's loss is than
       that of the adapter that each trained by themselves.
     * ``bytes_per_client_round``: received from a client that is in a sum.
+    * ``membership_auc``, ``canary_exposure``: of the attacks of `edgeperso_federated.simulation.audit`, where canaries
+      were planted; ``control_…`` of the adapters that the canaries' holders train alone.
     """
     figures: dict[str, float] = {"base_loss": float(measured.base.mean()), "local_loss": float(measured.local.mean())}
     for trial in measured.trials:
@@ -65,6 +68,9 @@ def result_of(settings: Settings, measured: Measured) -> Result:
         if trial.privacy is not None:
             figures |= {"epsilon": trial.views.published, "epsilon_device": trial.views.device}
             figures |= {"delta": trial.views.delta, "noise_multiplier": trial.privacy.noise_multiplier}
+    for prefix, leak in _leaks(measured):
+        name = "" if prefix == PLAIN else f"{prefix}_"
+        figures |= {f"{name}membership_auc": leak.auc, f"{name}canary_exposure": float(leak.exposures.mean())}
     return Result.of(
         measurement(
             "federation",
@@ -76,7 +82,7 @@ def result_of(settings: Settings, measured: Measured) -> Result:
         title="A simulated federation",
         question="Is an adapter that many people trained together better for others than the model, or their own?",
         date=datetime.datetime.now(tz=datetime.UTC).date(),
-        tables=(_table(settings, measured), _runs(measured)),
+        tables=(_table(settings, measured), _runs(measured), *_given_away(settings, measured)),
         plots=tuple(_plots(settings, measured)),
         headline=Headline("loss", _LABELS[PLAIN]),
         notes=tuple(_notes(settings, measured)),
@@ -141,6 +147,49 @@ def _runs(measured: Measured) -> Table:
         return Row(_LABELS[trial.name], {name: Cell(value) for name, value in values.items()}, n=len(trial.records))
 
     return Table("Runs", "run", columns, tuple(map(row, measured.trials)), ranked=False)
+
+
+def _leaks(measured: Measured) -> Iterator[tuple[str, Leak]]:
+    if measured.control is not None:
+        yield "control", measured.control
+    for trial in measured.trials:
+        if trial.leak is not None:
+            yield trial.name, trial.leak
+
+
+def _given_away(settings: Settings, measured: Measured) -> Iterator[Table]:
+    resampling = Resampling(seed=settings.seed)
+
+    def row(name: str, leak: Leak) -> Row:
+        gains, first = np.concatenate([leak.members, leak.others]), len(leak.members)
+
+        def auc(places: NDArray[np.int64]) -> float:
+            members, others = gains[places[places < first]], gains[places[places >= first]]
+            return membership_auc(members, others) if len(members) and len(others) else 0.5
+
+        found = bootstrap(auc, range(len(gains)), resampling)
+        bits = bootstrap_mean(leak.exposures, range(len(leak.exposures)), resampling)
+        cells = {
+            "auc": Cell(found.value, _known(found.low), _known(found.high)),
+            "exposure": Cell(bits.value, _known(bits.low), _known(bits.high)),
+            "most": Cell(float(leak.exposures.max())),
+        }
+        label = "own adapter alone (control)" if name == "control" else _LABELS[name]
+        return Row(label, cells, n=len(leak.exposures), baseline=name == "control")
+
+    rows = tuple(row(name, leak) for name, leak in _leaks(measured))
+    if rows:
+        columns = (
+            Column("auc", "membership, AUC", "lower"),
+            Column("exposure", "exposure of a canary, bits", "lower"),
+            Column("most", "of the worst canary", "lower"),
+        )
+        note = (
+            f"Chance: AUC 0.5, {CHANCE_BITS:.2f} bits; at most {np.log2(1 + REFERENCES):.0f} bits. The control shows "
+            "that the attacks find something where there is something. That they find nothing proves little: better "
+            "attacks exist; what holds against all of them is ε."
+        )
+        yield Table("What the adapters give away", "adapter", columns, rows, note=note, ranked=False)
 
 
 def _plots(settings: Settings, measured: Measured) -> Iterator[Plot]:

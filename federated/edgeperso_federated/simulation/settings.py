@@ -47,6 +47,7 @@ class Settings:
         hostile, attack: who answers wrongly.
         robust, secure, group: what the server does; robust rules not in the private run.
         ranks: of devices, dealt in turn; empty: all the run's.
+        canaries: clients that hold a secret code, to measure what the adapters give away; 0: that isn't measured.
         evaluate_every: rounds between two readings of what is held out.
         seed: of everything that is drawn.
     """
@@ -80,11 +81,13 @@ class Settings:
     secure: bool = False
     group: int = 0
     ranks: tuple[int, ...] = ()
+    canaries: int = 0
     evaluate_every: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.hostile < 1 and self.held_out >= 1 and self.evaluate_every >= 1 and self.clients >= 1):
+        counts = self.held_out, self.evaluate_every, self.clients
+        if not 0 <= self.hostile < 1 or self.canaries < 0 or min(counts) < 1:
             raise UsageError("A number of the simulation is out of range.")
         if self.method is Method.SOFT:
             raise UsageError("A simulation shares a LoRA, not a soft prompt.")
