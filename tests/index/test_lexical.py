@@ -1,4 +1,4 @@
-"""BM25 against bm25s, the vector scan against plain numpy in float64."""
+"""BM25 against bm25s, and the best rows against all scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeperso.index import Analyzer
-from edgeperso.index.scoring import Bm25, DenseScan, VectorBlock
+from edgeperso.index.lexical import Bm25
 from edgeperso.index.segment import build_segment
 from edgeperso.types import Kind, Memory, Trust
 
@@ -57,15 +57,19 @@ def test_bm25_of_nothing() -> None:
     assert Bm25([], k1=1.2, b=0.5).scores({"a": 1.0}).shape == (0,)
 
 
-def test_the_scan_is_exact_and_says_what_is_missing() -> None:
-    rng = np.random.default_rng(2)
-    blocks, exact = [], []
-    for size in (1, 1024, 1500):
-        vectors = rng.standard_normal((size, 32))
-        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
-        present = rng.random(size) < 0.9
-        blocks.append(VectorBlock(vectors, present))
-        exact.append(np.where(present[:, None], vectors.astype(np.float64), np.nan))
-    question = rng.standard_normal(32).astype(np.float32)
-    expected = np.concatenate(exact) @ question.astype(np.float64)
-    np.testing.assert_allclose(DenseScan(blocks).scores(question), expected, atol=1e-5)
+@pytest.mark.parametrize("k", [1, 7, 1000])
+@pytest.mark.parametrize("cuts", [(0, 500), (0, 123, 124, 500)])
+def test_the_best_rows_are_the_highest_of_all_scores(k: int, cuts: tuple[int, ...]) -> None:
+    analyzer, corpus = Analyzer(), memories(500)
+    scorer = Bm25([build_segment(corpus[a:b], analyzer) for a, b in itertools.pairwise(cuts)], k1=1.2, b=0.5)
+    mask = np.random.default_rng(k).random(500) < 0.3
+    for terms in ({"w0": 1.0}, {"w3": 1.0, "w20": 0.5}, {"w1": 1.0, "w59": 2.0, "w7": 1.0, "w30": 1.0}, {"none": 1.0}):
+        scores = scorer.scores(terms)
+        for allowed in (None, mask, np.zeros(500, dtype=np.bool_)):
+            found = scorer.top(terms, k, allowed)
+            rows = np.flatnonzero(scores > 0 if allowed is None else (scores > 0) & allowed)
+            assert found.rows.tolist() == sorted(rows.tolist(), key=lambda row: (-scores[row], row))[:k]
+            np.testing.assert_array_equal(found.scores, scores[found.rows])
+            assert (found.mean, found.deviation) == pytest.approx((scores.mean(), scores.std()), rel=1e-5)
+        some = np.array([499, 0, 123, 124, 0])
+        np.testing.assert_array_equal(scorer.at(terms, some), scores[some])
