@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 from edgeperso import cli
+from edgeperso.adaptation.bridge.exchange import import_adapter
+from edgeperso.adaptation.gate import adapter_key, judge, mean_nats
+from edgeperso.adaptation.lesson import text_example
+from edgeperso.engine import Engine
 from edgeperso.engine.adapters.file import adapter_from_bytes
-from edgeperso.engine.adapters.values import Lora
+from edgeperso.engine.adapters.values import Lora, Worn
 from edgeperso.errors import UsageError
 from edgeperso_federated.errors import FederationError
 from edgeperso_federated.factors import Method
@@ -166,3 +170,18 @@ def test_the_audit_finds_what_holders_alone_learnt(data: Path, model: Path) -> N
     assert "What the adapters give away" in titles
     assert measured.clients[0] in (4, 7)
     assert "control_membership_auc" not in result_of(settings_for(data), simulate(settings_for(data), model)).figures
+
+
+def test_the_published_adapter_goes_through_the_gate_into_llama_cpp(data: Path, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    simulate(settings_for(data), model, folder=folder)
+    assert cli.main(["fl", "export", str(folder), str(tmp_path / "shared.gguf")]) == 0
+    with Engine.open(model, n_ctx=256) as engine:
+        shared = import_adapter(tmp_path / "shared.gguf", model, engine.info)
+        gate = judge(engine, [], shared, None)
+        assert gate.general_after != gate.general_before
+        assert gate.passed == (gate.general_high <= gate.general_bound)
+        example = text_example(engine, "", "tea boat lamp snow, said 3.")
+        before = mean_nats(engine, [example])
+        engine.wear([Worn(adapter_key(shared), shared, 1.0)])
+        assert mean_nats(engine, [example]) < before - 0.1
