@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeperso.vault import KeyFile, Vault
-from edgeperso_federated.broker.consent import save_consent
+from edgeperso_federated.broker.consent import Consent, save_consent
 from edgeperso_federated.deploy.certificates import make_certificates, make_node_key
 from edgeperso_federated.deploy.commands import (
     Connection,
@@ -44,10 +44,11 @@ def here(_: int | None, command: list[str]) -> list[str]:
 
 @dataclass
 class Federation:
-    """What of it is looked at."""
+    """What of it is looked at; ``serve`` starts the server, after the first one was killed."""
 
     folder: Path
     connection: Connection
+    serve: Callable[[], Process]
     link: Process
     processes: list[Process] = field(default_factory=list)
 
@@ -72,6 +73,7 @@ def federation(
     host: str = "127.0.0.1",
     ask: Sequence[str] = (),
     tap: Callable[[Path], Path] = lambda socket: socket,
+    terms: Consent | None = None,
 ) -> Iterator[Federation]:
     """Server, and people who have consented, each with a broker and a node. All ends with the context.
 
@@ -80,6 +82,7 @@ def federation(
         host: of the server.
         ask: words before those of `flwr`, so that it is asked from elsewhere.
         tap: the socket that a node is told in place of its broker's.
+        terms: of everybody's consent; None: the usual ones.
     """
     tiny_model = runpy.run_path(str(Path(__file__).parent.parent / "engine" / "gguf_files.py"))["tiny_model"]
     (folder / "tiny.gguf").write_bytes(tiny_model())
@@ -91,20 +94,21 @@ def federation(
         def start(where: int | None, command: list[str], env: dict[str, str], log: str) -> Process:
             return stack.enter_context(Process(place(where, command), env, folder / log))
 
-        link = start(
-            None,
-            superlink(host=host, port=port, certificates=folder / "server", database=folder / "server" / "db"),
-            env,
-            "link.log",
-        )
-        if place is here:
-            wait_for_port(link, host, port)
+        def serve() -> Process:
+            certificates, database = folder / "server", folder / "server" / "db"
+            command = superlink(host=host, port=port, certificates=certificates, database=database)
+            link = start(None, command, env, "link.log")
+            if place is here:
+                wait_for_port(link, host, port)
+            return link
+
+        link = serve()
         connection = local_connection(
             "birds", env, address=f"{host}:{port}", authority=folder / "server" / "ca.crt", through=ask
         )
-        made = Federation(folder, connection, link)
+        made = Federation(folder, connection, serve, link)
         for person in range(people):
-            made.processes += _person(folder, person, f"{host}:{port}", ports[person], connection, start, tap)
+            made.processes += _person(folder, person, f"{host}:{port}", ports[person], connection, start, tap, terms)
         yield made
 
 
@@ -116,12 +120,13 @@ def _person(
     connection: Connection,
     start: Callable[..., Process],
     tap: Callable[[Path], Path],
+    terms: Consent | None,
 ) -> list[Process]:
     own = folder / str(person)
     vault, _ = Vault.create(own / "home", KeyFile(own / "me.key"))
     with vault:
         fill(vault)
-        save_consent(vault, consent())
+        save_consent(vault, terms or consent())
     make_certificates(own / "tls", [])
     _patiently(connection, make_node_key(own / "node"))
     env = environment(own / "flwr")
