@@ -36,6 +36,8 @@ class Event(StrEnum):
     SEARCHED = "retrieval.searched"
     MODEL_LOADED = "model.loaded"
     ADAPTERS_WORN = "model.adapters_worn"
+    PREFIX_RESTORED = "model.prefix_restored"
+    PREFIX_SAVED = "model.prefix_saved"
     MODEL_PULLED = "model.pulled"
     ANSWERED = "assistant.answered"
     TRAINED = "adapter.trained"

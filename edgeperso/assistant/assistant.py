@@ -14,6 +14,7 @@ from weakref import WeakSet
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.export import ExportReport, export_jsonl
 from edgeperso.assistant.people import adopt
+from edgeperso.assistant.prefixes import Prefixes
 from edgeperso.assistant.readers import Reader, reader_for
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.shelf import Shelf
@@ -78,6 +79,7 @@ class Assistant(Taught):
         self._engine = engine
         self._own_engine = engine is None
         self._replies: WeakSet[Reply] = WeakSet()
+        self.prefixes = Prefixes(vault)
         self._outfit = Outfit(vault)
         self.adapters = Shelf(self, self._outfit)
 

@@ -48,12 +48,13 @@ class Chat:
         self._reader = reader
         self._where = where
         self._budget = reader.budget(engine.info.n_ctx)
+        self._profile = assistant.vault.profile.all()
         self._layout = Layout(
             engine,
             choose_form(renderer(engine.info), begin=reader.quotes),
             self._budget,
             bos=engine.bos,
-            profile=profile_card(assistant.vault.profile.all()),
+            profile=profile_card(self._profile),
         )
         self._texts: dict[int, str] = {}
         self.conversation_id: int | None = None
@@ -71,6 +72,7 @@ class Chat:
         self._drop_what_went()
         hits, superseded = self._assistant.find(question, self._where)
         found = time.perf_counter()
+        self._assistant.prefixes.warm(self._engine, self._layout.stable)
         quoting = self._reader.quotes and bool(hits) and bool(begun_answer(question))
         if quoting:
             hits = self._by_likelihood(question, hits)
@@ -159,6 +161,7 @@ class Chat:
                 self.conversation_id = conversations.start()
             conversations.add_turn(self.conversation_id, Role.PERSON, question)
             conversations.add_turn(self.conversation_id, Role.ASSISTANT, reply.text, trace.as_dict())
+        self._assistant.prefixes.keep(self._engine, self._layout.stable, self._profile)
         emit(
             Event.CANCELLED if trace.stopped == "cancelled" else Event.ANSWERED,
             sources=len(trace.sources),

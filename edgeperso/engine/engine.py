@@ -18,6 +18,7 @@ from edgeperso.engine.quoting import Accept, QuotedAnswer
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
 from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations, score_tails
+from edgeperso.engine.states import binding
 from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.types import Float32
@@ -40,6 +41,7 @@ class Engine:
         self.lock = threading.RLock()
         self._tickets = itertools.count()
         self._holder: int | None = None
+        self._prefix: list[int] = []
         self._ends: list[int] | None = None
 
     @classmethod
@@ -106,7 +108,40 @@ class Engine:
         """Forget the tokens that the context remembers: the next call evaluates its whole prompt."""
         with self.lock:
             self._holder = None
+            self._prefix = []
             self._model.clear()
+
+    def begin_with(self, tokens: Sequence[int], state: bytes | None = None) -> bool:
+        """Expect calls whose tokens begin with ``tokens``: until `clear` these are evaluated by themselves, and the
+        rest after them, so that an answer is the same to the last digit whether or not ``state`` was there.
+
+        Args:
+            state: what `prefix_state` gave for the same tokens under the same `state_binding`, whole.
+
+        Returns:
+            Whether the context holds them now.
+        """
+        with self.lock:
+            self._prefix = list(tokens)
+            if _common_prefix(self._model.held, tokens) == len(tokens):
+                return True
+            if state is None:
+                return False
+            self._holder = None
+            return self._model.restore_prefix(tokens, state)
+
+    def prefix_state(self, tokens: Sequence[int]) -> bytes | None:
+        """The state of ``tokens`` if the context begins with them and the model can give it. Some ten to a hundred KB
+        a token; it tells what the tokens say to whoever has the model."""
+        with self.lock:
+            whole = 0 < len(tokens) == _common_prefix(self._model.held, tokens)
+            return self._model.prefix_state(len(tokens)) if whole else None
+
+    def state_binding(self, model_sha256: str) -> str:
+        """What a state depends on beside its tokens, as 64 hex digits (`states.binding`); ``model_sha256`` is
+        `ModelInfo.sha256`."""
+        with self.lock:
+            return binding(model_sha256, self._model.settings, self.worn)
 
     def wear(self, stack: Sequence[Worn]) -> None:
         """Run with the adapters of ``stack``, and no others; with none for an empty one.
@@ -307,7 +342,8 @@ class Engine:
             # The last token is always evaluated anew: the context keeps states, not logits.
             kept = model.keep(min(_common_prefix(model.held, tokens), len(tokens) - 1))
         self._holder = ticket
-        whole = model.append(tokens[kept:], cancel)
+        cut = self._cut(kept, tokens)
+        whole = model.append(tokens[kept:cut], cancel) and model.append(tokens[cut:], cancel)
         if whole and kept < len(tokens) - 1:
             model.logits()
         return Advance(kept, len(model.held))
@@ -327,6 +363,11 @@ class Engine:
         if self._native is None:
             raise ModelError("The engine is closed.", hint="Open it again.")
         return self._native
+
+    def _cut(self, kept: int, tokens: list[int]) -> int:
+        """Where to cut what is evaluated after the first ``kept`` tokens: where the expected beginning ends."""
+        end = len(self._prefix)
+        return end if kept < end < len(tokens) and tokens[:end] == self._prefix else kept
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         self.advance(list(tokens), None, None)

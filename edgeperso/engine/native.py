@@ -23,6 +23,7 @@ from llama_cpp import llama_cpp as ffi
 from edgeperso.engine.adapters.anonymous import anonymous_file
 from edgeperso.engine.gguf import check_model_file
 from edgeperso.engine.machine import physical_cores
+from edgeperso.engine.states import read_state, settings_of, write_state
 from edgeperso.errors import AdapterInvalid, ModelCorrupt, ModelError, ModelUnsupported, QuestionTooLong, UsageError
 from edgeperso.types import Float32
 
@@ -53,7 +54,7 @@ ffi.llama_backend_init()
 
 class NativeModel:
     """A model with its context. ``held`` are the tokens that sequence 0 holds, in order, after the soft prompt where
-    there is one. Not thread-safe.
+    there is one; ``settings`` what both were opened with. Not thread-safe.
 
     Raises:
         ModelNotFound, ModelCorrupt, ModelUnsupported: see `Engine.open`.
@@ -79,6 +80,7 @@ class NativeModel:
         params = ffi.llama_model_default_params()
         offload = bool(ffi.llama_supports_gpu_offload())
         params.n_gpu_layers = (-1 if offload else 0) if n_gpu_layers is None else n_gpu_layers
+        self.settings = settings_of(params)
         self._model, errors = _load(path, params)
         if self._model is None:
             said = " ".join(errors).lower()
@@ -107,6 +109,7 @@ class NativeModel:
         params.n_outputs_max_per_seq = 0
         params.kv_unified = True
         params.no_perf = True
+        self.settings |= settings_of(params)
         self._context = ffi.llama_init_from_model(self._model, params)
         if not self._context:
             self._context = None
@@ -219,6 +222,20 @@ class NativeModel:
         ffi.llama_memory_clear(self._memory, False)
         self.held.clear()
         self._soft_prompt_held = False
+
+    def prefix_state(self, count: int) -> bytes | None:
+        """The state of the first ``count`` tokens held, with the soft prompt before them; None where there is none."""
+        return read_state(self._model, self._context, self.position - len(self.held) + count)
+
+    def restore_prefix(self, tokens: Sequence[int], state: bytes) -> bool:
+        """Hold ``tokens`` alone, by their state; nothing where llama.cpp refuses it (False)."""
+        self.clear()
+        if len(tokens) > self.room or not write_state(self._context, state, self.position + len(tokens)):
+            self.clear()
+            return False
+        self.held = list(tokens)
+        self._soft_prompt_held = self._soft_prompt is not None
+        return True
 
     def append(self, tokens: Sequence[int], cancel: threading.Event | None = None) -> bool:
         """Evaluate ``tokens`` after those held; the logits after the last one can be read then.

@@ -98,6 +98,11 @@ class Layout:
         self._turns = 0
 
     @property
+    def stable(self) -> list[int]:
+        """The tokens that every turn begins with."""
+        return list(self._stable)
+
+    @property
     def tokens(self) -> list[int]:
         """All tokens so far."""
         return list(self._tokens)

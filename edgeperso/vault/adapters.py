@@ -22,7 +22,7 @@ from edgeperso.vault.adapter_rows import (
     values,
 )
 from edgeperso.vault.database import Values
-from edgeperso.vault.lineage import Learnt, add_sources, drop_checkpoints, drop_sources, learnt_from, taint
+from edgeperso.vault.lineage import Learnt, add_sources, drop_computed, drop_sources, learnt_from, taint
 from edgeperso.vault.payloads import payload_of, store_payload
 from edgeperso.vault.worn import Wardrobe, WornRow
 
@@ -177,7 +177,7 @@ class Adapters(Wardrobe):
                 "WHERE child.kind = 'adapter' AND child.source_id = ?",
                 (id_,),
             )
-            drop_checkpoints(self._database, Learnt.of(adapters=[id_]))
+            drop_computed(self._database, Learnt.of(adapters=[id_]))
             drop_sources(self._database, Learnt.of(adapters=[id_]))
             self._database.execute("DELETE FROM adapters WHERE id = ?", (id_,))
         if not self._database.in_transaction:

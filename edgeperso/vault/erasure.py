@@ -7,7 +7,8 @@ Promises, once `erase` has returned:
   forget with the conversation.
 - The preference pairs that drew from them or from those answers are gone. Every adapter that learnt from any of these,
   or descends from one that did, is tainted: its weights are overwritten, and it is taken off. The state of a training
-  that saw them is gone. Answers given with such an adapter are accepted no more.
+  that saw them is gone, and so are the model's states that hold one of them or were computed with such an adapter.
+  Answers given with such an adapter are accepted no more.
 - Freed pages are overwritten (``secure_delete``) and the write-ahead log is folded in and emptied. If another process
   was reading at that moment, the log is emptied when the last process closes; `Receipt.log_emptied` says so.
 - What a forgotten memory had replaced is replaced by its successor from then on, or current again without one.

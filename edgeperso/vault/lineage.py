@@ -1,10 +1,10 @@
-"""What learnt from what: adapters and the states of their trainings, and the memories, turns, pairs and adapters that
-they learnt from.
+"""What learnt from what: adapters, the states of their trainings and the model's own states, and the memories, turns,
+pairs and adapters that they learnt from.
 
 What learnt from something that is forgotten still knows it. So forgetting or editing *taints*: the adapter's weights
 are overwritten, it is taken off at once, and so are all adapters that were started from it or made of it; the state of
-a training that saw it is dropped. What a tainted adapter is called, its numbers and what else it learnt from stay, so
-that it can be trained again without.
+a training that saw it is dropped, and so is a state that the model computed with it. What a tainted adapter is called,
+its numbers and what else it learnt from stay, so that it can be trained again without.
 
 An answer that was given while it was worn may say what it had learnt. Its text stays, but it is accepted no more, so
 that nothing learns from it again, and an adapter that did is tainted as well.
@@ -26,7 +26,7 @@ __all__ = [
     "Learner",
     "Learnt",
     "add_sources",
-    "drop_checkpoints",
+    "drop_computed",
     "drop_sources",
     "learnt_from",
     "said_with_tainted",
@@ -34,7 +34,7 @@ __all__ = [
     "tainted_by",
 ]
 
-Learner = Literal["adapter", "checkpoint"]
+Learner = Literal["adapter", "checkpoint", "state"]
 
 _WORE: Final = """EXISTS (SELECT 1 FROM json_each(turns.trace, '$.adapters') AS worn
     WHERE json_extract(worn.value, '$.outcome') = 'worn' AND json_extract(worn.value, '$.id') IN """
@@ -68,7 +68,7 @@ class Learnt:
 
 
 def learnt_from(database: Database, learner: Learner, id_: int) -> Learnt:
-    """What an adapter or checkpoint learnt from, as far as it is still there."""
+    """What an adapter, checkpoint or state learnt from, as far as it is still there."""
     found: dict[str, list[int]] = {"memory": [], "turn": [], "pair": [], "adapter": []}
     for kind, source in database.rows(
         f"SELECT kind, source_id FROM {learner}_sources WHERE {learner}_id = ?",  # noqa: S608
@@ -140,21 +140,23 @@ def tainted_by(database: Database, learnt: Learnt) -> list[int]:
 def taint(database: Database, learnt: Learnt) -> list[int]:
     """Taint what `tainted_by` names, withdraw the acceptance of answers given with one of these adapters, and drop the
     checkpoints that saw ``learnt``, such an answer or one of these adapters, within the transaction of what changes
-    them. Returns the adapters' ids."""
+    them; so for the model's states. Returns the adapters' ids."""
     adapters = tainted_by(database, learnt)
     said = _said_with(database, adapters)
     for id_ in adapters:
         _empty(database, id_)
     database.executemany("UPDATE turns SET accepted_ms = NULL WHERE id = ?", [(turn,) for turn in sorted(said)])
     turns, parents = (*learnt.turns, *said), (*learnt.adapters, *adapters)
-    drop_checkpoints(database, Learnt.of(learnt.memories, turns, learnt.pairs, parents))
+    drop_computed(database, Learnt.of(learnt.memories, turns, learnt.pairs, parents))
     return adapters
 
 
-def drop_checkpoints(database: Database, learnt: Learnt) -> None:
-    """Delete the states of trainings that saw some of ``learnt``."""
-    gone = _learners(database, "checkpoint", learnt)
-    database.executemany("DELETE FROM checkpoints WHERE id = ?", [(id_,) for id_ in gone])
+def drop_computed(database: Database, learnt: Learnt) -> None:
+    """Delete the states of trainings that saw some of ``learnt``, and the model's states computed from it."""
+    for id_ in _learners(database, "checkpoint", learnt):
+        database.execute("DELETE FROM checkpoints WHERE id = ?", (id_,))
+    for id_ in _learners(database, "state", learnt):
+        database.execute("DELETE FROM states WHERE id = ?", (id_,))
 
 
 def _empty(database: Database, adapter_id: int) -> None:

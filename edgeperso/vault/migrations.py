@@ -9,7 +9,7 @@ from edgeperso.errors import VaultTooNew
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 
-__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "migrate"]
+__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "STATES_SCHEMA", "migrate"]
 
 FIRST_SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -179,6 +179,31 @@ ADAPTERS_SCHEMA: Final = (
     "CREATE INDEX turns_accepted ON turns (accepted_ms) WHERE accepted_ms IS NOT NULL",
 )
 
+STATES_SCHEMA: Final = (
+    """CREATE TABLE states (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        binding TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        saved_ms INTEGER NOT NULL,
+        UNIQUE (binding, prefix)
+    ) STRICT""",
+    """CREATE TABLE state_chunks (
+        state_id INTEGER NOT NULL REFERENCES states (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (state_id, number)
+    ) STRICT""",
+    """CREATE TABLE state_sources (
+        state_id INTEGER NOT NULL REFERENCES states (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        PRIMARY KEY (state_id, kind, source_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX state_sources_source ON state_sources (kind, source_id)",
+)
+
 
 def _first(database: Database) -> None:
     for statement in FIRST_SCHEMA:
@@ -190,7 +215,16 @@ def _adapters(database: Database) -> None:
         database.execute(statement)
 
 
-MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {"2025-01 first": _first, "2026-11 adapters": _adapters}
+def _states(database: Database) -> None:
+    for statement in STATES_SCHEMA:
+        database.execute(statement)
+
+
+MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {
+    "2025-01 first": _first,
+    "2026-11 adapters": _adapters,
+    "2026-11 states": _states,
+}
 """By name, in order. A step that was ever released is never changed: add another one."""
 
 

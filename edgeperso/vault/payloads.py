@@ -15,11 +15,11 @@ __all__ = ["MAX_PAYLOAD_BYTES", "drop_payload", "payload_of", "store_payload"]
 
 MAX_PAYLOAD_BYTES: Final = 512 << 20
 _CHUNK_BYTES: Final = 1 << 20
-Owner = Literal["adapter", "checkpoint"]
+Owner = Literal["adapter", "checkpoint", "state"]
 
 
 def store_payload(database: Database, owner: Owner, id_: int, payload: bytes) -> None:
-    """Store the payload of an adapter or checkpoint that has none, within the transaction that makes it.
+    """Store the payload of an adapter, checkpoint or state that has none, within the transaction that makes it.
 
     Raises:
         AdapterInvalid: it is empty, or larger than `MAX_PAYLOAD_BYTES`.

@@ -9,13 +9,16 @@ __all__ = ["Profile"]
 
 
 class Profile:
-    """Named values that the person set. Open through `Vault.profile`."""
+    """Named values that the person set. Open through `Vault.profile`. Each prompt begins with them, so a change drops
+    the model's states of beginnings."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def set(self, name: str, value: str) -> None:
-        self._database.execute("INSERT OR REPLACE INTO profile (name, value) VALUES (?, ?)", (name, value))
+        with self._database.transaction():
+            self._database.execute("INSERT OR REPLACE INTO profile (name, value) VALUES (?, ?)", (name, value))
+            self._database.execute("DELETE FROM states")
 
     def all(self) -> dict[str, str]:
         """Every attribute, by name."""
@@ -25,5 +28,7 @@ class Profile:
         """Raises:
         NotFound: there is no such attribute.
         """
-        if not self._database.execute("DELETE FROM profile WHERE name = ?", (name,)):
-            raise NotFound("The profile has no such attribute.", hint="See `edgeperso profile`.")
+        with self._database.transaction():
+            if not self._database.execute("DELETE FROM profile WHERE name = ?", (name,)):
+                raise NotFound("The profile has no such attribute.", hint="See `edgeperso profile`.")
+            self._database.execute("DELETE FROM states")

@@ -33,6 +33,7 @@ from edgeperso.vault.migrations import migrate
 from edgeperso.vault.pairs import Pairs
 from edgeperso.vault.profile import Profile
 from edgeperso.vault.segments import Segments
+from edgeperso.vault.states import States
 from edgeperso.vault.vectors import Vectors
 
 __all__ = ["DATABASE_NAME", "Vault", "database_master", "move_in", "refuse_taken", "tidy"]
@@ -63,6 +64,7 @@ class Vault:
         self.adapters = Adapters(database)
         self.pairs = Pairs(database)
         self.checkpoints = Checkpoints(database)
+        self.states = States(database)
         self.meta = Meta(database)
 
     @classmethod

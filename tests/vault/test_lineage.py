@@ -242,7 +242,9 @@ def snapshot(vault: Vault) -> list[list[tuple[object, ...]]]:
     return [vault.database.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in sorted(tables)]
 
 
-@pytest.mark.parametrize("what", ["forget", "edit", "pairs", "add", "save", "wear", "rollback", "delete"])
+@pytest.mark.parametrize(
+    "what", ["forget", "edit", "pairs", "add", "save", "state", "profile", "wear", "rollback", "delete"]
+)
 def test_cut_off_at_any_statement_nothing_has_happened(vault, lora, ids, monkeypatch, what) -> None:
     """Each statement in turn is the last; afterwards all is as before, and done again it is whole."""
     pair = vault.pairs.add("p", "a", "b", at_ms=0, scope="personal", memories=ids[:1]).id
@@ -250,12 +252,16 @@ def test_cut_off_at_any_statement_nothing_has_happened(vault, lora, ids, monkeyp
     for parents in ((), (1,)):
         vault.adapters.wear(USER, vault.adapters.add(lora(parents=parents), payload, memories=ids[:1], pairs=[pair]).id)
     vault.checkpoints.save("t", payload, ids[:1])
+    digest = vault.adapters.get(1).digest
+    vault.states.save("b", "p", payload, profile={}, adapters=[digest])
     steps = {
         "forget": lambda: forget(vault, ids[0]),
         "edit": lambda: vault.memories.edit(ids[0], "new"),
         "pairs": lambda: vault.pairs.delete([pair]),
         "add": lambda: vault.adapters.add(lora(parents=(1,)), payload, memories=ids),
         "save": lambda: vault.checkpoints.save("t", payload, ids),
+        "state": lambda: vault.states.save("b", "p", bytes(2 << 20), profile={}, adapters=[digest]),
+        "profile": lambda: vault.profile.set("name", "Ines"),
         "wear": lambda: vault.adapters.wear(USER, 1),
         "rollback": lambda: vault.adapters.rollback(USER),
         "delete": lambda: vault.adapters.delete(1),

@@ -16,6 +16,8 @@ FIRST_SCHEMA = HERE / "schema_2025_01.sql"
 """The schema as the first version left it. It never changes: every later version must be able to open it."""
 ADAPTERS_SCHEMA = HERE / "schema_2026_11.sql"
 """The same once adapters came."""
+STATES_SCHEMA = HERE / "schema_2026_11_states.sql"
+"""The same once the model's states came."""
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def schema(database: Database) -> str:
     return "".join(f"{sql};\n" for (sql,) in rows)
 
 
-@pytest.mark.parametrize(("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA)])
+@pytest.mark.parametrize(("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA), (3, STATES_SCHEMA)])
 def test_the_released_steps_make_the_frozen_schemas(database: Database, monkeypatch, steps: int, frozen: Path) -> None:
     monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:steps]))
     migrate(database)

@@ -1,0 +1,248 @@
+"""The beginning of a vault's prompts survives a restart, and is evaluated anew whenever it isn't quite the same."""
+
+from __future__ import annotations
+
+import logging
+import runpy
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeperso.assistant import Assistant, Reply
+from edgeperso.assistant.prefixes import LEAST_TOKENS, Prefixes
+from edgeperso.catalogue import Catalogue
+from edgeperso.engine import Engine, SoftPrompt, Worn, adapter_to_bytes
+from edgeperso.errors import VaultBusy
+from edgeperso.types import AdapterForm, Embedder, Granularity, Objective
+from edgeperso.vault import KeyFile, Vault
+from edgeperso.vault.adapters import AdapterState, NewAdapter
+
+NOW_MS = 1_760_000_000_000
+CARD = {"name": "Ines Verhulst", "city": "Ghent", "works as": "a luthier, on Mondays to Thursdays"}
+QUESTION = "Where is my bike?"
+tiny_model = runpy.run_path(str(Path(__file__).parents[1] / "engine" / "gguf_files.py"))["tiny_model"]
+Start = Callable[..., Assistant]
+WARM: list[bool] = []
+"""Of each question, whether the engine held its beginning before anything was evaluated for it."""
+
+
+@pytest.fixture
+def start(home: Path, tmp_path: Path, fake_embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Opens the home with a model loaded anew, as the next process would; options go to `Engine.open`."""
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(tiny_model())
+    opened: list[tuple[Assistant, Engine]] = []
+    warm = Prefixes.warm
+
+    def noted(self: Prefixes, engine: Engine, tokens: Sequence[int]) -> bool:
+        WARM.append(warm(self, engine, tokens))
+        return WARM[-1]
+
+    monkeypatch.setattr(Prefixes, "warm", noted)
+
+    def stop() -> None:
+        for me, engine in opened:
+            me.close()
+            engine.close()
+        opened.clear()
+
+    def open_(model: Path = path, **options: int) -> Assistant:
+        stop()
+        engine = Engine.open(model, **{"n_ctx": 1024, "n_threads": 1, **options})
+        vault = Vault.open(home, KeyFile(tmp_path / "me.key"))
+        me = Assistant(vault, Catalogue(tmp_path), engine=engine, clock=lambda: NOW_MS)
+        me._embedder = fake_embedder
+        opened.append((me, engine))
+        return me
+
+    yield open_
+    stop()
+
+
+@pytest.fixture
+def me(start: Start) -> Assistant:
+    """One whose profile is long enough, with a memory to quote."""
+    me = start()
+    for name, value in CARD.items():
+        me.vault.profile.set(name, value)
+    me.remember("My bike stands behind the station.")
+    return me
+
+
+def ask(me: Assistant) -> Reply:
+    reply = me.ask(QUESTION, max_tokens=8)
+    assert reply.text
+    return reply
+
+
+def warm(me: Assistant) -> bool:
+    """Whether the engine of ``me`` holds the beginning already when it is asked."""
+    ask(me)
+    return WARM[-1]
+
+
+def stable(reply: Reply) -> int:
+    return reply.trace.budget["stable"]
+
+
+def states(me: Assistant) -> int:
+    return me.vault.database.counts()["states"]
+
+
+def test_after_a_restart_the_beginning_is_there_and_the_answer_the_same(me: Assistant, start: Start) -> None:
+    first = ask(me)
+    assert stable(first) >= LEAST_TOKENS
+    assert states(me) == 1
+    second = ask(start())
+    assert WARM[-1]
+    assert (second.text, second.answer_tokens) == (first.text, first.answer_tokens)
+    me = start()
+    me.vault.database.execute("DELETE FROM states")
+    cold = ask(me)
+    assert not WARM[-1]
+    assert cold.answer_tokens == first.answer_tokens
+
+
+def test_it_is_saved_once(me: Assistant, start: Start) -> None:
+    ask(me)
+    row = me.vault.database.rows("SELECT id, saved_ms FROM states")
+    ask(me)
+    me = start()
+    ask(me)
+    assert me.vault.database.rows("SELECT id, saved_ms FROM states") == row
+
+
+def test_a_short_beginning_is_not_worth_it(start: Start) -> None:
+    me = start()
+    me.remember("My bike stands behind the station.")
+    assert stable(ask(me)) < LEAST_TOKENS
+    assert states(me) == 0
+
+
+def test_another_profile_begins_anew(me: Assistant, start: Start) -> None:
+    ask(me)
+    me.vault.profile.set("city", "Bruges")
+    assert states(me) == 0
+    assert not warm(start())
+
+
+def test_a_chat_that_still_speaks_with_the_old_profile_leaves_no_state_of_it(me: Assistant) -> None:
+    chat = me.chat()
+    me.vault.profile.delete("city")
+    assert chat.ask(QUESTION, max_tokens=4).text
+    assert states(me) == 0
+
+
+def test_another_model_or_context_begins_anew(me: Assistant, start: Start, tmp_path: Path) -> None:
+    ask(me)
+    other = tmp_path / "other.gguf"
+    other.write_bytes(tiny_model(general__name="other"))
+    assert not warm(start(other))
+    assert warm(start(other))
+    assert not warm(start(other, n_ctx=512))
+
+
+def test_a_model_file_that_was_exchanged_under_its_name_begins_anew(
+    me: Assistant, start: Start, tmp_path: Path
+) -> None:
+    ask(me)
+    (tmp_path / "tiny.gguf").write_bytes(tiny_model(general__name="TINY"))
+    assert not warm(start())
+
+
+def wear(me: Assistant, seed: int) -> int:
+    values = np.random.default_rng(seed).standard_normal((3, 64)).astype(np.float32)
+    soft = SoftPrompt(me.engine.info.base_sha256, "llama", values)
+    new = NewAdapter(
+        name="mine",
+        form=AdapterForm.SOFT,
+        objective=Objective.TEXT,
+        granularity=Granularity.USER,
+        base_sha256=soft.base_sha256,
+        base_name="tiny",
+        rank=3,
+        alpha=0.0,
+        state=AdapterState.READY,
+    )
+    ids = [memory.id for memory in me.vault.memories.scan()]
+    stored = me.vault.adapters.add(new, adapter_to_bytes(soft), memories=ids)
+    me.vault.adapters.wear(Granularity.USER, stored.id)
+    return stored.id
+
+
+def test_an_adapter_has_a_state_of_its_own_that_is_forgotten_with_what_it_learnt(me: Assistant, start: Start) -> None:
+    ask(me)
+    wear(me, 1)
+    worn = ask(me)
+    assert not WARM[-1]
+    again = ask(start())
+    assert WARM[-1]
+    assert again.answer_tokens == worn.answer_tokens
+    me = start()
+    me.forget(me.plan_forget(ids=(1,)))
+    assert states(me) == 0
+    assert not warm(me)
+
+
+def test_a_state_computed_with_what_is_not_from_this_vault_is_not_kept(me: Assistant) -> None:
+    values = np.ones((3, 64), np.float32)
+    me.engine.wear([Worn("from elsewhere", SoftPrompt(me.engine.info.base_sha256, "llama", values))])
+    ask(me)
+    assert states(me) == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM state_chunks",
+        "UPDATE state_chunks SET data = substr(data, 1, 100)",
+        "UPDATE state_chunks SET data = randomblob(length(data))",
+    ],
+)
+def test_damage_costs_the_time_and_nothing_else(me: Assistant, start: Start, damage: str) -> None:
+    first = ask(me)
+    me.vault.database.execute(damage)
+    second = ask(start())
+    assert not WARM[-1]
+    assert second.answer_tokens == first.answer_tokens
+    assert warm(start()), "a whole one took its place"
+
+
+def test_one_that_llama_cpp_refuses_costs_the_time_and_nothing_else(
+    me: Assistant, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(me)
+    me = start()
+    monkeypatch.setattr(me.vault.states, "load", lambda *_names: b"whole, but not of this llama.cpp")
+    second = ask(me)
+    assert not WARM[-1]
+    assert second.answer_tokens == first.answer_tokens
+
+
+def test_a_busy_vault_still_answers(me: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_args: object, **_options: object) -> None:
+        raise VaultBusy("Another process holds the vault.")
+
+    for name in ("load", "has", "save"):
+        monkeypatch.setattr(me.vault.states, name, busy)
+    assert ask(me).text
+
+
+@pytest.mark.model
+def test_the_default_model_says_the_same_after_a_restart(
+    opener: Callable[..., Assistant], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "edgeperso")
+    me = opener()
+    for name, value in CARD.items():
+        me.vault.profile.set(name, value)
+    me.remember("My bike stands behind the station.")
+    first = me.ask(QUESTION)
+    assert first.text
+    assert states(me) == 1
+    me = opener()
+    second = me.ask(QUESTION)
+    assert (second.text, second.answer_tokens) == (first.text, first.answer_tokens)
+    assert f"model.prefix_restored tokens={stable(second)}" in caplog.text
