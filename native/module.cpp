@@ -1,71 +1,84 @@
 // The one extension module, edgeperso._native. Bindings check every size, then release the GIL.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
+#include <algorithm>
 
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
+#include "bind.hpp"
 
-#include "hamming.hpp"
+namespace edgeperso {
 
-namespace nb = nanobind;
-using namespace edgeperso;
+const Kernels& chosen(const std::optional<std::string>& name) {
+    const auto& all = kernels();
+    const auto found =
+        name ? std::find_if(all.begin(), all.end(), [&](const Kernels& one) { return one.name == *name; }) : all.begin();
+    if (found == all.end()) {
+        throw nb::value_error("no such implementation on this CPU");
+    }
+    return *found;
+}
+
+nb::tuple pair_of(const std::vector<Scored>& found) {
+    auto rows = std::make_unique<std::int64_t[]>(found.size());
+    auto scores = std::make_unique<float[]>(found.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        rows[i] = found[i].row;
+        scores[i] = found[i].score;
+    }
+    return nb::make_tuple(owned(std::move(rows), found.size()), owned(std::move(scores), found.size()));
+}
+
+const std::uint8_t* bytes_of(const Mask& mask, std::size_t rows) {
+    if (!mask) {
+        return nullptr;
+    }
+    if (mask->shape(0) != rows) {
+        throw nb::value_error("the mask isn't of as many rows as there are");
+    }
+    return reinterpret_cast<const std::uint8_t*>(mask->data());
+}
+
+void check_rows(const Line<std::int64_t>& rows, std::size_t total) {
+    for (std::size_t i = 0; i < rows.shape(0); ++i) {
+        if (rows(i) < 0 || static_cast<std::size_t>(rows(i)) >= total) {
+            throw nb::index_error("no such row");
+        }
+    }
+}
 
 namespace {
 
-using Codes = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Code = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Distances = nb::ndarray<nb::numpy, std::uint32_t, nb::ndim<1>>;
-
-hamming::Scan choose(const std::optional<std::string>& name) {
-    const auto& all = hamming::implementations();
-    if (!name) {
-        return all.front().scan;
-    }
-    for (const auto& one : all) {
-        if (one.name == *name) {
-            return one.scan;
-        }
-    }
-    throw nb::value_error("no such implementation on this CPU");
-}
-
-Distances scan(const Codes& codes, const Code& query, const std::optional<std::string>& implementation) {
+Result<std::uint32_t> hamming(const Table<std::uint8_t>& codes, const Line<std::uint8_t>& query,
+                              const std::optional<std::string>& implementation) {
     const std::size_t n = codes.shape(0);
     const std::size_t width = codes.shape(1);
     if (query.shape(0) != width) {
         throw nb::value_error("codes and query differ in width");
     }
-    const hamming::Scan run = choose(implementation);
+    const Kernels& run = chosen(implementation);
     auto out = std::make_unique<std::uint32_t[]>(n);
     {
         nb::gil_scoped_release release;
-        run(codes.data(), query.data(), n, width, out.get());
+        run.distances(codes.data(), query.data(), n, width, out.get());
     }
-    std::uint32_t* data = out.release();
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<std::uint32_t*>(p); });
-    return Distances(data, {n}, owner);
+    return owned(std::move(out), n);
 }
 
 std::vector<std::string> names() {
     std::vector<std::string> out;
-    for (const auto& one : hamming::implementations()) {
+    for (const Kernels& one : kernels()) {
         out.emplace_back(one.name);
     }
     return out;
 }
 
 }  // namespace
+}  // namespace edgeperso
 
 NB_MODULE(_native, module) {
+    using namespace edgeperso;
     module.doc() = "Search kernels in C++, each equal to its numpy counterpart.";
-    module.def("hamming", &scan, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
+    module.def("hamming", &hamming, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
                nb::arg("implementation") = nb::none(),
                "uint32[n]: how many bits of each row of uint8[n, width] differ from uint8[width].");
     module.def("implementations", &names, "The kernels that this CPU can run, fastest first.");
+    bind_dense(module);
+    bind_lexical(module);
 }

@@ -1,4 +1,4 @@
-"""Scores by vectors: the cosine with each of them, in numpy."""
+"""Scores by vectors: the exact cosine with each of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeperso.index import kernels
 from edgeperso.index.found import Found, found_in
 from edgeperso.types import Float32, Int64
 
-__all__ = ["DenseScan", "VectorBlock"]
+__all__ = ["DenseScan", "VectorBlock", "products"]
 
 _SCAN_ROWS = 1024
 
@@ -37,12 +38,9 @@ class DenseScan:
         for block in self._blocks:
             out = np.full(len(block.vectors), np.nan, dtype=np.float32)
             parts.append(out)
-            if not block.present.any():
-                continue
-            for start in range(0, len(out), _SCAN_ROWS):
-                rows = slice(start, start + _SCAN_ROWS)
-                np.dot(block.vectors[rows].astype(np.float32), vector, out=out[rows])
-            out[~block.present] = np.nan
+            if block.present.any():
+                out[:] = products(block.vectors, vector)
+                out[~block.present] = np.nan
         return np.concatenate(parts)
 
     def top(self, vector: Float32, k: int, mask: NDArray[np.bool_] | None = None) -> Found:
@@ -59,5 +57,18 @@ class DenseScan:
             block, chosen = self._blocks[number], np.flatnonzero(block_of == number)
             local = rows[chosen] - self._starts[number]
             there = block.present[local]
-            out[chosen[there]] = block.vectors[local[there]].astype(np.float32) @ vector
+            out[chosen[there]] = products(block.vectors[local[there]], vector)
         return out
+
+
+def products(vectors: NDArray[np.float16], vector: Float32) -> Float32:
+    """``float32[n]``: the products of ``vectors`` (float16[n, dim]) and ``vector`` (float32[dim]), in float32."""
+    if kernels.AVAILABLE:
+        from edgeperso._native import half_dots
+
+        return half_dots(np.ascontiguousarray(vectors), np.ascontiguousarray(vector))
+    out = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(out), _SCAN_ROWS):
+        rows = slice(start, start + _SCAN_ROWS)
+        np.dot(vectors[rows].astype(np.float32), vector, out=out[rows])
+    return out

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgeperso.types import Float32, Int64
 
-__all__ = ["Found", "best_rows", "found_in", "in_order"]
+__all__ = ["Found", "best_rows", "found_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,4 @@ def best_rows(scores: Float32, k: int, rows: Int64) -> Int64:
         own = scores[rows]
         # All that equal the k-th are kept until the order decides.
         rows = rows[own >= np.partition(own, len(rows) - k)[len(rows) - k]]
-    return in_order(rows, scores[rows])[:k]
-
-
-def in_order(rows: Int64, scores: Float32) -> Int64:
-    """``rows`` by falling ``scores`` (float32[len(rows)]), ties to the lower row."""
-    return rows[np.lexsort((rows, -scores))]
+    return rows[np.lexsort((rows, -scores[rows]))][:k]

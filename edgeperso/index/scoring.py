@@ -8,12 +8,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeperso.index.code_scan import CodeBlock, CodeScan
 from edgeperso.index.dense import DenseScan, VectorBlock
 from edgeperso.index.found import Found
 from edgeperso.index.lexical import Bm25
 from edgeperso.types import Float32, Int64
 
-__all__ = ["Bm25", "DenseScan", "DenseScorer", "Found", "LexicalScorer", "VectorBlock"]
+__all__ = [
+    "Bm25",
+    "CodeBlock",
+    "CodeScan",
+    "DenseScan",
+    "DenseScorer",
+    "Found",
+    "LexicalScorer",
+    "VectorBlock",
+]
 
 
 class LexicalScorer(Protocol):

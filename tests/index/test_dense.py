@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgeperso.index import kernels
 from edgeperso.index.dense import DenseScan, VectorBlock
 from edgeperso.types import Float32
+
+
+@pytest.fixture(params=[False, True], ids=["numpy", "native"], autouse=True)
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param and not kernels.AVAILABLE:
+        pytest.skip("the extension is not built")
+    monkeypatch.setattr(kernels, "AVAILABLE", request.param)
 
 
 def blocks_of(sizes: tuple[int, ...], dim: int = 32) -> list[VectorBlock]:

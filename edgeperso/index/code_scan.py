@@ -1,0 +1,182 @@
+"""The cosine with every vector through short codes: bits choose, bytes order, exact vectors decide at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeperso.index import kernels
+from edgeperso.index.codes import Codes, codes_of
+from edgeperso.index.dense import products
+from edgeperso.index.found import Found
+from edgeperso.types import Float32, Int64
+
+__all__ = ["CodeBlock", "CodeScan", "NumpyStages", "Stages"]
+
+_CANDIDATES = 1024
+"""So many rows, or twice those asked for, are taken by their bits."""
+_EXACT = 128
+"""So many of them, or fewer, get their exact cosine."""
+_SAMPLE = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBlock:
+    """One segment's codes, as `edgeperso.index.codes.codes_of` gives them.
+
+    Attributes:
+        bits: uint8[n, ceil(dim / 8)].
+        codes: int8[n, dim]; of dim 0 where no row has a vector.
+        scales: float32[n].
+        present: bool[n], whether the row has a vector.
+    """
+
+    bits: NDArray[np.uint8]
+    codes: NDArray[np.int8]
+    scales: Float32
+    present: NDArray[np.bool_]
+
+
+class Stages(Protocol):
+    """What is done over codes. An estimate is the product of two rows' codes times the row's scale, float32: the
+    cosine, but for the question's own scale."""
+
+    def nearest(
+        self,
+        bits: NDArray[np.uint8],
+        codes: NDArray[np.int8],
+        candidates: int,
+        keep: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[Int64, Float32]:
+        """The ``keep`` best rows by estimate, with it, of the ``candidates`` whose bits differ least from ``bits``
+        (uint8[width]); ties to the lower row in both."""
+        ...
+
+    def estimates(self, codes: NDArray[np.int8], rows: Int64) -> Float32:
+        """float32[len(rows)]; NaN where there is no vector."""
+        ...
+
+    def moments(self, codes: NDArray[np.int8], step: int) -> tuple[float, float]:
+        """Mean and deviation of the estimates of every ``step``-th row that has a vector; zeros if none has."""
+        ...
+
+
+class CodeScan:
+    """Cosines by codes. ``exact`` gives the vectors of rows, float16[len(rows), dim] of unit length; it is asked for
+    128 rows at most in a search, so they needn't be in memory."""
+
+    def __init__(
+        self,
+        blocks: Sequence[CodeBlock],
+        exact: Callable[[Int64], NDArray[np.float16]],
+        stages: Stages | None = None,
+    ) -> None:
+        self._rows = sum(len(block.present) for block in blocks)
+        self._exact = exact
+        self._stages = stages or stages_of(blocks)
+
+    def top(self, vector: Float32, k: int, mask: NDArray[np.bool_] | None = None) -> Found:
+        """The ``k`` best rows with a vector among those that ``mask`` (bool[rows]) lets through: the first 128 by exact
+        cosine, the rest by estimate (within 0.01). Statistics are of estimates."""
+        question = codes_of(vector[None, :])
+        scale = question.scales[0]
+        keep = max(k, _EXACT)
+        candidates = max(_CANDIDATES, 2 * k)
+        rows, estimates = self._stages.nearest(question.bits[0], question.codes[0], candidates, keep, mask)
+        scores = estimates * scale
+        scores[:_EXACT] = self.at(vector, rows[:_EXACT])
+        order = np.lexsort((rows, -scores))[:k]
+        mean, deviation = self._moments(question)
+        return Found(rows[order], scores[order], mean, deviation)
+
+    def at(self, vector: Float32, rows: Int64) -> Float32:
+        """``float32[len(rows)]``: the exact cosines of ``rows``, NaN without a vector."""
+        out = np.full(len(rows), np.nan, dtype=np.float32)
+        there = ~np.isnan(self.estimates(vector, rows))
+        if there.any():
+            out[there] = products(self._exact(rows[there]), vector)
+        return out
+
+    def estimates(self, vector: Float32, rows: Int64) -> Float32:
+        """``float32[len(rows)]``: the cosines of ``rows`` within 0.01, without their exact vectors."""
+        question = codes_of(vector[None, :])
+        return np.asarray(self._stages.estimates(question.codes[0], rows) * question.scales[0], dtype=np.float32)
+
+    def scores(self, vector: Float32) -> Float32:
+        """``float32[rows]``: the estimates of all rows."""
+        return self.estimates(vector, np.arange(self._rows, dtype=np.int64))
+
+    def _moments(self, question: Codes) -> tuple[float, float]:
+        step = max(1, -(-self._rows // _SAMPLE))
+        mean, deviation = self._stages.moments(question.codes[0], step)
+        return mean * float(question.scales[0]), deviation * float(question.scales[0])
+
+
+def stages_of(blocks: Sequence[CodeBlock]) -> Stages:
+    """The native stages, or numpy's where the extension is missing."""
+    if not kernels.AVAILABLE:
+        return NumpyStages(blocks)
+    from edgeperso._native import CodeIndex
+
+    return CodeIndex([(block.bits, block.codes, block.scales, block.present) for block in blocks])
+
+
+class NumpyStages:
+    """The stages in numpy: the native ones' oracle, and what serves without them."""
+
+    def __init__(self, blocks: Sequence[CodeBlock]) -> None:
+        dim = max((block.codes.shape[1] for block in blocks), default=0)
+        self._blocks = [
+            block if block.codes.shape[1] == dim else _without_vectors(len(block.present), dim) for block in blocks
+        ]
+        self._starts = np.cumsum([0, *(len(block.present) for block in blocks)])
+
+    def nearest(
+        self,
+        bits: NDArray[np.uint8],
+        codes: NDArray[np.int8],
+        candidates: int,
+        keep: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[Int64, Float32]:
+        far = 8 * len(bits) + 1
+        distances = [np.zeros(0, dtype=np.int64)]
+        for block in self._blocks:
+            found = np.bitwise_count(block.bits ^ bits).sum(axis=1, dtype=np.int64)
+            distances.append(np.where(block.present, found, far))
+        distance = np.concatenate(distances)
+        if mask is not None:
+            distance[~mask] = far
+        rows = np.argsort(distance, kind="stable")[:candidates]
+        rows = rows[distance[rows] < far]
+        estimates = self.estimates(codes, rows)
+        order = np.lexsort((rows, -estimates))[:keep]
+        return rows[order], estimates[order]
+
+    def estimates(self, codes: NDArray[np.int8], rows: Int64) -> Float32:
+        out = np.full(len(rows), np.nan, dtype=np.float32)
+        wide = codes.astype(np.float64)
+        block_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(block_of):
+            block, chosen = self._blocks[number], np.flatnonzero(block_of == number)
+            local = rows[chosen] - self._starts[number]
+            there = block.present[local]
+            # Sums of products of bytes are whole numbers, exact in float64.
+            dots = (block.codes[local[there]].astype(np.float64) @ wide).astype(np.float32)
+            out[chosen[there]] = dots * block.scales[local[there]]
+        return out
+
+    def moments(self, codes: NDArray[np.int8], step: int) -> tuple[float, float]:
+        estimates = self.estimates(codes, np.arange(0, self._starts[-1], step))
+        known = estimates[~np.isnan(estimates)].astype(np.float64)
+        return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+
+
+def _without_vectors(n: int, dim: int) -> CodeBlock:
+    none = codes_of(np.zeros((n, dim), dtype=np.float16))
+    return CodeBlock(*none, np.zeros(n, dtype=np.bool_))

@@ -1,0 +1,160 @@
+#include "dense.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace edgeperso {
+namespace {
+
+constexpr std::size_t chunk = 1024;  // rows at a time: their distances stay in the first-level cache
+
+// The nearest rows so far, by a falling limit: whoever isn't nearer than the limit can't be among the `wanted` any more.
+class Nearest {
+   public:
+    Nearest(std::size_t wanted, std::size_t farthest)
+        : wanted_(wanted), counts_(farthest + 1), edge_(static_cast<std::uint32_t>(farthest)) {}
+
+    // Rows come in ascending order, so one that is as far as the edge comes too late once there are enough.
+    std::uint32_t limit() const { return within_ >= wanted_ ? edge_ : edge_ + 1; }
+
+    void add(std::uint32_t row, std::uint32_t distance) {
+        kept_.push_back({row, distance});
+        ++counts_[distance];
+        ++within_;
+        while (within_ - counts_[edge_] >= wanted_) {
+            within_ -= counts_[edge_--];
+        }
+    }
+
+    // Ascending rows.
+    std::vector<std::uint32_t> rows() const {
+        std::size_t at_edge = wanted_ - std::min(wanted_, within_ - counts_[edge_]);
+        std::vector<std::uint32_t> out;
+        out.reserve(std::min(wanted_, within_));
+        for (const auto& [row, distance] : kept_) {
+            if (distance < edge_ || (distance == edge_ && at_edge > 0)) {
+                at_edge -= distance == edge_;
+                out.push_back(row);
+            }
+        }
+        return out;
+    }
+
+   private:
+    std::size_t wanted_;
+    std::vector<std::size_t> counts_;  // of kept rows, by distance
+    std::size_t within_ = 0;           // kept rows at the edge or nearer
+    std::uint32_t edge_;
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> kept_;
+};
+
+}  // namespace
+
+DenseIndex::DenseIndex(std::vector<CodeBlock> blocks, std::size_t dim, std::size_t width)
+    : blocks_(std::move(blocks)), dim_(dim), width_(width) {
+    for (const CodeBlock& block : blocks_) {
+        starts_.push_back(rows_);
+        rows_ += block.n;
+    }
+}
+
+std::size_t DenseIndex::block_of(std::size_t row) const {
+    // The last block that begins at the row or before it: empty ones begin there too, and hold nothing.
+    return static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), row) - starts_.begin()) - 1;
+}
+
+std::vector<std::uint32_t> DenseIndex::by_bits(const Kernels& run, const std::uint8_t* bits, std::size_t candidates,
+                                               const std::uint8_t* mask) const {
+    Nearest nearest(candidates, 8 * width_);
+    std::uint32_t distances[chunk];
+    std::uint32_t close[chunk];
+    for (std::size_t number = 0; number < blocks_.size(); ++number) {
+        const CodeBlock& block = blocks_[number];
+        for (std::size_t first = 0; block.bits != nullptr && first < block.n; first += chunk) {
+            const std::size_t n = std::min(chunk, block.n - first);
+            const std::size_t row = starts_[number] + first;
+            if (mask != nullptr && std::memchr(mask + row, 1, n) == nullptr) {
+                continue;
+            }
+            run.distances(block.bits + first * width_, bits, n, width_, distances);
+            const std::size_t found = run.below(distances, n, nearest.limit(), close);
+            for (std::size_t i = 0; i < found; ++i) {
+                const std::uint32_t at = close[i];
+                // The limit may have fallen since.
+                if (distances[at] < nearest.limit() && block.present[first + at] != 0 &&
+                    (mask == nullptr || mask[row + at] != 0)) {
+                    nearest.add(static_cast<std::uint32_t>(row + at), distances[at]);
+                }
+            }
+        }
+    }
+    return nearest.rows();
+}
+
+std::vector<Scored> DenseIndex::nearest(const Kernels& run, const std::uint8_t* bits, const std::int8_t* codes,
+                                        std::size_t candidates, std::size_t keep, const std::uint8_t* mask) const {
+    const std::vector<std::uint32_t> rows = by_bits(run, bits, candidates, mask);
+    const std::vector<std::int64_t> wide(rows.begin(), rows.end());
+    std::vector<float> scores(rows.size());
+    estimates(run, codes, wide.data(), wide.size(), scores.data());
+    std::vector<Scored> out(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        out[i] = {scores[i], rows[i]};
+    }
+    const std::size_t kept = std::min(keep, out.size());
+    std::partial_sort(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(kept), out.end(), better);
+    out.resize(kept);
+    return out;
+}
+
+void DenseIndex::estimates(const Kernels& run, const std::int8_t* codes, const std::int64_t* rows, std::size_t n,
+                           float* out) const {
+    const std::int8_t* vectors[chunk];
+    float scales[chunk];
+    std::int32_t dots[chunk];
+    for (std::size_t first = 0; first < n; first += chunk) {
+        const std::size_t count = std::min(chunk, n - first);
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto row = static_cast<std::size_t>(rows[first + i]);
+            const std::size_t number = block_of(row);
+            const CodeBlock& block = blocks_[number];
+            const std::size_t local = row - starts_[number];
+            const bool there = block.bits != nullptr && block.present[local] != 0;
+            vectors[i] = there ? block.codes + local * dim_ : codes;
+            scales[i] = there ? block.scales[local] : std::numeric_limits<float>::quiet_NaN();
+        }
+        run.dots(vectors, count, dim_, codes, dots);
+        for (std::size_t i = 0; i < count; ++i) {
+            out[first + i] = static_cast<float>(dots[i]) * scales[i];
+        }
+    }
+}
+
+Moments DenseIndex::moments(const Kernels& run, const std::int8_t* codes, std::size_t step) const {
+    std::vector<std::int64_t> rows;
+    for (std::size_t row = 0; row < rows_; row += step) {
+        rows.push_back(static_cast<std::int64_t>(row));
+    }
+    std::vector<float> scores(rows.size());
+    estimates(run, codes, rows.data(), rows.size(), scores.data());
+    std::erase_if(scores, [](float score) { return std::isnan(score); });
+    if (scores.empty()) {
+        return {};
+    }
+    const auto count = static_cast<double>(scores.size());
+    double sum = 0.0;
+    for (const float score : scores) {
+        sum += static_cast<double>(score);
+    }
+    const double mean = sum / count;
+    double squares = 0.0;
+    for (const float score : scores) {
+        squares += (static_cast<double>(score) - mean) * (static_cast<double>(score) - mean);
+    }
+    return {mean, std::sqrt(squares / count)};
+}
+
+}  // namespace edgeperso
