@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
 from edgeperso.errors import UsageError
 from edgeperso_federated.deploy.commands import finished, local_connection, simulation_environment, start_run, superlink
-from edgeperso_federated.deploy.processes import Process, wait_for_port
+from edgeperso_federated.deploy.processes import Process, free_port, wait_for_port
 
 __all__ = ["flower_rounds"]
 
@@ -34,7 +33,7 @@ def flower_rounds(clients: int, matrices: int, values: int, rounds: int, seed: i
         shutil.copytree(_ROOT / "flower_peer", app, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_ROOT.parent / "LICENSE", app / "LICENSE")
         env = simulation_environment(folder / "flwr")
-        port = _free_port()
+        port = free_port()
         command = superlink(host="127.0.0.1", port=port, certificates=None, database=None, simulation=True)
         config = {"rounds": rounds, "clients": clients, "matrices": matrices, "values": values, "seed": seed}
         with Process(command, env, folder / "link.log") as link:
@@ -48,9 +47,3 @@ def flower_rounds(clients: int, matrices: int, values: int, rounds: int, seed: i
     if told["answered"] != [clients] * rounds:
         raise UsageError("A client's answer is missing in a round of Flower's.")
     return [float(seconds) for seconds in told["s"]]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -77,12 +77,18 @@ def simulate(
     evaluate_every: Annotated[
         int, typer.Option("--evaluate-every", min=1, help="Rounds between two readings of what is held out.")
     ] = 5,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="WORD", help="inline, or flower: on Flower's engine; needs --out.")
+    ] = "inline",
     model: ModelOption = None,
     seed: SeedOption = 0,
     out: OutOption = None,
 ) -> None:
     """A federation of virtual clients on this machine: is the shared adapter better for others than the base model, or
     than the one they train alone? Once without and once with differential privacy."""
+    from edgeperso.assistant import DEFAULT_MODEL
+    from edgeperso.errors import UsageError
+    from edgeperso_federated.deploy.simulate import simulate_on_flower
     from edgeperso_federated.factors import Method
     from edgeperso_federated.orders import Robust
     from edgeperso_federated.privacy.plans import Sampling
@@ -119,16 +125,25 @@ def simulate(
         evaluate_every=evaluate_every,
         seed=seed,
     )
-    _simulate(run, settings, model, out)
+    if engine not in ("inline", "flower"):
+        raise UsageError("--engine is inline or flower.")
+    path = run.catalogue.locate(model or DEFAULT_MODEL)
+    if engine == "inline":
+        _inline(run, settings, path, out)
+    elif out is None:
+        raise UsageError("--engine flower needs a folder that all of its processes see.", hint="Give one with --out.")
+    else:
+        run.out.note(f"Flower's engine is at work; `edgeperso fl status {out}` tells how far it is.")
+        show(run, simulate_on_flower(settings, path, out), None)
+        run.out.note(str(out / "federation.html"))
 
 
-def _simulate(run: Run, settings: Settings, model: str | None, out: Path | None) -> None:
-    from edgeperso.assistant import DEFAULT_MODEL
+def _inline(run: Run, settings: Settings, model: Path, out: Path | None) -> None:
     from edgeperso_federated.simulation.experiment import simulate as simulated
     from edgeperso_federated.simulation.page import result_of, write_page
 
     with run.progress as progress:
-        measured = simulated(settings, run.catalogue.locate(model or DEFAULT_MODEL), folder=out, progress=progress)
+        measured = simulated(settings, model, folder=out, progress=progress)
     result = result_of(settings, measured)
     show(run, result, None)
     if out is not None:

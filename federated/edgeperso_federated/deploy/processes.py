@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from edgeperso_federated.errors import FederationError
 
-__all__ = ["Kept", "Process", "wait_for_port"]
+__all__ = ["Kept", "Process", "free_port", "wait_for_port"]
 
 _GRACE_S: Final = 8.0
 _PULSE_S: Final = 0.1
@@ -121,6 +121,13 @@ class Kept:
                 while process.code is None and not self._stop.wait(_PULSE_S):
                     process.look()
             self._stop.wait(self._pause_s)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def wait_for_port(process: Process, host: str, port: int, *, timeout_s: float = 60.0) -> None:

@@ -40,11 +40,11 @@ from edgeperso_federated.simulation.hostile import hostile_clients
 from edgeperso_federated.simulation.metrics import MetricsLog
 from edgeperso_federated.simulation.partitions import Split, by_user, dirichlet, read_people, skewed
 from edgeperso_federated.simulation.people import TrainingClients, person_losses, tokenized
-from edgeperso_federated.simulation.runner import run_rounds
+from edgeperso_federated.simulation.runner import Drive, run_rounds
 from edgeperso_federated.simulation.settings import Partition, Settings
 from edgeperso_federated.update import Tensors
 
-__all__ = ["PLAIN", "PRIVATE", "Measured", "Trial", "simulate"]
+__all__ = ["PLAIN", "PRIVATE", "Measured", "TrainingClients", "Trial", "simulate", "virtual_clients"]
 
 PLAIN: Final = "plain"
 PRIVATE: Final = "private"
@@ -114,13 +114,19 @@ class Measured:
 
 
 def simulate(
-    settings: Settings, model: Path, *, folder: Path | None = None, progress: Progress = lambda _s, _d, _t: None
+    settings: Settings,
+    model: Path,
+    *,
+    folder: Path | None = None,
+    drive: Drive = run_rounds,
+    progress: Progress = lambda _s, _d, _t: None,
 ) -> Measured:
     """Run it all.
 
     Args:
         model: a GGUF file of a family that can be trained.
         folder: keeps states, metrics and adapters; None: nothing is kept.
+        drive: has the clients' work done; the default does it here, one client after the other.
 
     Raises:
         SourceNotFound, DataInvalid: the data is missing, malformed or too little.
@@ -137,9 +143,18 @@ def simulate(
     base, local = stage.alone(folder, progress)
     attacker = stage.attacker()
     control = None if attacker is None else stage.control(attacker, progress)
-    trials = [stage.trial(name, plan, attacker, folder, progress) for name, plan in plans.items()]
+    trials = [stage.trial(name, plan, attacker, drive, folder, progress) for name, plan in plans.items()]
     sizes = tuple(len(texts) for texts in stage.texts)
     return Measured(base, local, tuple(trials), control, sizes, stage.values, stage.model_name)
+
+
+def virtual_clients(settings: Settings, model: Path) -> TrainingClients:
+    """The clients alone, the same as in `simulate`: for a process that does work of theirs.
+
+    Raises:
+        As `simulate`.
+    """
+    return _Stage.prepared(settings, model).clients()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,7 +230,13 @@ class _Stage:
         return attacker.control(own)
 
     def trial(
-        self, name: str, plan: RunPlan, attacker: Attacker | None, folder: Path | None, progress: Progress
+        self,
+        name: str,
+        plan: RunPlan,
+        attacker: Attacker | None,
+        drive: Drive,
+        folder: Path | None,
+        progress: Progress,
     ) -> Trial:
         """One run, from where it was stopped to its end."""
         began = monotonic()
@@ -236,9 +257,9 @@ class _Stage:
             more = {"heldout_loss": float(self._losses(run.tensors).mean())} if read else {}
             log.add(record, more)
 
-        run_rounds(
+        drive(
             run,
-            self._clients(),
+            self.clients(),
             absent=absences(settings.dropout_model, settings.dropout, seed=settings.seed),
             after=after,
             progress=lambda stage, done, total: progress(f"{name} {stage}/{settings.rounds}", done, total),
@@ -251,7 +272,7 @@ class _Stage:
         costs = {turn: views(privacy, turn, taken=0).published for turn in curve} if privacy else {}
         return Trial(name, losses, curve, costs, run.state.records, shown, privacy, leak, monotonic() - began)
 
-    def _clients(self) -> TrainingClients:
+    def clients(self) -> TrainingClients:
         settings = self.settings
         return TrainingClients(
             model=self.model,

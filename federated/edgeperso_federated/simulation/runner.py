@@ -28,7 +28,10 @@ from edgeperso_federated.server_state import RoundRecord
 from edgeperso_federated.simulation.dropout import Absence
 from edgeperso_federated.update import Tensors, Update, read_update
 
-__all__ = ["Clients", "run_rounds"]
+__all__ = ["After", "Clients", "Drive", "run_rounds"]
+
+After = Callable[[RoundRecord], None]
+"""Called when a round is over and kept."""
 
 
 class Clients(Protocol):
@@ -39,12 +42,20 @@ class Clients(Protocol):
         ...
 
 
+class Drive(Protocol):
+    """Goes on with a run until it is over; see `run_rounds`."""
+
+    def __call__(
+        self, run: FederatedRun, clients: Clients, /, *, absent: Absence, after: After, progress: Progress
+    ) -> None: ...
+
+
 def run_rounds(
     run: FederatedRun,
     clients: Clients,
     *,
     absent: Absence = lambda _client, _turn: False,
-    after: Callable[[RoundRecord], None] = lambda _record: None,
+    after: After = lambda _record: None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> None:
     """Go on with ``run`` until it is over.
