@@ -15,10 +15,11 @@ from edgeperso.engine import Engine
 from edgeperso.engine.adapters.file import adapter_from_bytes
 from edgeperso.engine.adapters.values import Worn
 from edgeperso.vault import KeyFile, Vault
-from edgeperso_federated.broker.device import ledger_of
+from edgeperso_federated.broker.consent import save_consent
+from edgeperso_federated.broker.device import identity_of, ledger_of
 from edgeperso_federated.deploy.commands import finished, start_run
 
-from .broker_world import CANARY
+from .broker_world import CANARY, consent
 from .deployment import APP, RUN, federation
 
 pytestmark = pytest.mark.deployment
@@ -52,3 +53,26 @@ def test_two_people_train_three_rounds_over_tls(tmp_path: Path) -> None:
     server = b"".join(path.read_bytes() for path in (tmp_path / "server").rglob("*") if path.is_file())
     assert CANARY not in logs
     assert CANARY.encode() not in server
+
+
+def test_three_people_are_summed_in_secret_over_tls(tmp_path: Path) -> None:
+    """The configuration that a run has by itself: masks, and central noise."""
+    with federation(tmp_path, 3) as made:
+        homes = [(tmp_path / str(person) / "home", KeyFile(tmp_path / str(person) / "me.key")) for person in range(3)]
+        roster = []
+        for home, key in homes:
+            with Vault.open(home, key) as vault:
+                roster.append(identity_of(vault).public.hex())
+        (tmp_path / "roster").write_text("\n".join(roster))
+        for home, key in homes:
+            with Vault.open(home, key) as vault:
+                save_consent(vault, consent(needs="masked", roster=tuple(roster)))
+        config = RUN | {"model": str(made.model), "folder": str(made.run_folder), "roster": str(tmp_path / "roster")}
+        config |= {"secure": True, "privacy": "central", "noise": 0.5, "rounds": 1}
+        config |= {"population": 3, "cohort": 3, "quorum": 3}
+        found = finished(made.connection, start_run(made.connection, APP, config), timeout_s=150)
+        assert found.completed, made.logs()
+    (told,) = map(json.loads, (made.run_folder / "rounds.jsonl").read_text().splitlines())
+    assert (told["summed"], told["dropped"], told["outcome"]) == (3, {}, "published")
+    adapter = adapter_from_bytes((made.run_folder / "adapter.gguf").read_bytes())
+    assert all(np.any(pair.b) for pair in adapter.pairs.values())
