@@ -44,8 +44,10 @@ CHANCE_BITS: Final = float(1 / np.log(2))
 """The mean exposure of a code that nobody learnt: log2 of R over a rank that is uniform, for large R."""
 _PEOPLE: Final = 40
 """Of each side at most, whose texts the attacker reads."""
-_TEXTS: Final = 8
-REFERENCES: Final = 511
+_TEXTS: Final = 4
+_OTHERS_ALONE: Final = 5
+"""People who didn't take part, to hold each holder's own adapter against."""
+REFERENCES: Final = 255
 _REPEATS: Final = 3
 _FRAME: Final = "The code of my locker is {}."
 
@@ -165,12 +167,12 @@ class Attacker:
         for place, adapter in enumerate(owners):
             own = person_losses(self.model, adapter, [self.members[place]])[0]
             gains.append(float(self.base_members[place] - own))
-            others.append(self._others(adapter))
+            others.append(self._others(adapter, _OTHERS_ALONE))
             exposures.append(float(self.canaries.exposures(self._codes(adapter))[place]))
         return Leak(np.array(gains), np.concatenate(others), np.array(exposures))
 
-    def _others(self, adapter: Adapter) -> Losses:
-        return self.base_others - person_losses(self.model, adapter, self.others)
+    def _others(self, adapter: Adapter, count: int = _PEOPLE) -> Losses:
+        return self.base_others[:count] - person_losses(self.model, adapter, self.others[:count])
 
     def _codes(self, adapter: Adapter) -> Losses:
         return person_losses(self.model, adapter, self.texts)
