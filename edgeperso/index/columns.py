@@ -3,51 +3,179 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso.index.segment import Segment, Strings
+from edgeperso.index.attributes import STRING_COLUMNS, Attributes, Strings
 from edgeperso.times import DAY_MS
 from edgeperso.types import Int64, MemoryFilter
 
 __all__ = ["Columns"]
 
-_NAMES = ("kind", "source", "scope", "thread", "author", "language")
 _PAUSE_MS = DAY_MS // 2
-_EMPTY = np.zeros(0, dtype=np.int64)
+_NUMBERS = {
+    "ids": "i8",
+    "when_ms": "i8",
+    "position": "i8",
+    "digest": "u8",
+    "open": "?",
+    "previous": "i4",
+    "next": "i4",
+    "occasion": "i4",
+    **dict.fromkeys(STRING_COLUMNS, "i4"),
+}
+_SPARE = 4096
+"""Rows of room at the end, so that a new memory moves nothing."""
+_FEW_THREADS = 16
 
 
 class Columns:
-    """The columns of all segments, one after another.
+    """The columns of all segments, one after another, changed in place by `replace`.
 
     Attributes:
         ids, when_ms, position: int64[n].
         digest: uint64[n], equal for equal texts.
         open: bool[n], not superseded.
-        previous, next: int64[n], the row of the neighbour in the same thread and occasion, -1 where there is none.
-        occasion: int64[n], 0 and up: equal for the memories of one thread that lie no more than twelve hours from the
+        previous, next: int32[n], the row of the neighbour in the same thread and occasion, -1 where there is none.
+        occasion: int32[n], 0 and up: equal for the memories of one thread that lie no more than twelve hours from the
             one before. A diary's days are occasions of their own, and so are the sittings of a long chat.
     """
 
-    def __init__(self, segments: Sequence[Segment], open_ids: Int64) -> None:
-        self.ids: Int64 = np.concatenate([_EMPTY, *(segment.ids for segment in segments)])
-        self.when_ms: Int64 = np.concatenate([_EMPTY, *(segment.when_ms for segment in segments)])
-        self.position: Int64 = np.concatenate([_EMPTY, *(segment.position for segment in segments)])
-        self.digest: NDArray[np.uint64] = np.concatenate(
-            [_EMPTY.astype(np.uint64), *(segment.digest for segment in segments)]
-        )
-        self.open: NDArray[np.bool_] = np.isin(self.ids, open_ids)
-        self._strings = {name: _merge([segment.columns[name] for segment in segments]) for name in _NAMES}
-        self.previous, self.next, self.occasion = self._occasions()
+    ids: Int64
+    when_ms: Int64
+    position: Int64
+    digest: NDArray[np.uint64]
+    open: NDArray[np.bool_]
+    previous: NDArray[np.int32]
+    next: NDArray[np.int32]
+    occasion: NDArray[np.int32]
+
+    def __init__(self) -> None:
+        self._room: dict[str, NDArray[Any]] = {name: np.zeros(0, dtype) for name, dtype in _NUMBERS.items()}
+        self._values: dict[str, dict[str, int]] = {name: {} for name in STRING_COLUMNS}
+        self._lists: dict[str, list[str]] = {name: [] for name in STRING_COLUMNS}
+        self._masks: dict[MemoryFilter, NDArray[np.bool_]] = {}
+        self._occasions = 0
+        self._show(0)
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
     def strings(self, name: str) -> Strings:
-        """The column ``kind``, ``source``, ``scope``, ``thread``, ``author`` or ``language`` over all rows."""
-        return self._strings[name]
+        """The column ``kind``, ``source``, ``scope``, ``thread``, ``author`` or ``language`` over all rows. Values that
+        no row has any more may still be among its values until the vault is opened again."""
+        return Strings(self._lists[name], self._room[name][: len(self)])
 
     def mask(self, where: MemoryFilter) -> NDArray[np.bool_]:
         """bool[n]: which memories ``where`` lets through; the same as the vault's own filter."""
-        mask = np.ones(len(self.ids), dtype=np.bool_)
+        if where not in self._masks:
+            self._masks = {where: self._mask(where)}
+        return self._masks[where]
+
+    def close(self, ids: Int64) -> None:
+        """Say which memories are superseded: these, and no others."""
+        self.open[:] = ~np.isin(self.ids, ids)
+        self._masks.clear()
+
+    def replace(self, start: int, stop: int, blocks: Sequence[tuple[Int64, Attributes]]) -> None:
+        """Put the rows of ``blocks`` (ids and columns) in the place of the rows from ``start`` to ``stop``. New rows
+        are open."""
+        fresh = sum(len(ids) for ids, _ in blocks)
+        gone = self._room["thread"][start:stop].copy()
+        self._shift(start, stop, fresh)
+        at = start
+        for ids, attributes in blocks:
+            self._write(slice(at, at + len(ids)), ids, attributes)
+            at += len(ids)
+        touched = np.zeros(len(self._lists["thread"]), dtype=np.bool_)
+        touched[gone] = touched[self._room["thread"][start:at]] = True
+        if "" in self._values["thread"]:
+            touched[self._values["thread"][""]] = False
+        self._link(touched)
+        self._masks.clear()
+
+    def remove(self, start: int, keep: NDArray[np.bool_]) -> None:
+        """Take out of the rows from ``start`` on those where ``keep`` is false."""
+        gone = np.flatnonzero(~keep)
+        if not len(gone):
+            return
+        first, last = int(gone[0]), int(gone[-1]) + 1
+        between = start + first + np.flatnonzero(keep[first:last])
+        is_open = self.open[between].copy()
+        self.replace(start + first, start + last, [(self.ids[between].copy(), self.attributes(between))])
+        self.open[start + first : start + first + len(between)] = is_open
+
+    def attributes(self, rows: Int64) -> Attributes:
+        """The columns of ``rows``, as a segment keeps them."""
+        strings = {}
+        for name in STRING_COLUMNS:
+            used, codes = np.unique(self._room[name][rows], return_inverse=True)
+            values = self._lists[name]
+            strings[name] = Strings(tuple(values[code] for code in used.tolist()), codes.astype(np.int32))
+        return Attributes(self.when_ms[rows], self.position[rows], self.digest[rows], strings)
+
+    def _show(self, rows: int) -> None:
+        for name in ("ids", "when_ms", "position", "digest", "open", "previous", "next", "occasion"):
+            setattr(self, name, self._room[name][:rows])
+
+    def _shift(self, start: int, stop: int, fresh: int) -> None:
+        """Make room for ``fresh`` rows from ``start`` on, in the place of those up to ``stop``."""
+        rows, after = len(self), len(self) + fresh - (stop - start)
+        for name, column in self._room.items():
+            if after > len(column):
+                column = np.empty(after + _SPARE, column.dtype)
+                column[:start] = self._room[name][:start]
+            column[start + fresh : after] = self._room[name][stop:rows]
+            self._room[name] = column
+            column[after:rows] = 0  # what left doesn't stay behind the end
+        self._show(after)
+        moved = after - rows
+        if stop < rows and moved:
+            for links in (self.previous, self.next):
+                links += (links >= stop) * np.int32(moved)
+
+    def _write(self, span: slice, ids: Int64, attributes: Attributes) -> None:
+        self.ids[span] = ids
+        self.when_ms[span] = attributes.when_ms
+        self.position[span] = attributes.position
+        self.digest[span] = attributes.digest
+        self.open[span] = True
+        for name, column in attributes.strings.items():
+            known, values = self._values[name], self._lists[name]
+            for value in column.values:
+                if value not in known:
+                    known[value] = len(values)
+                    values.append(value)
+            codes = np.array([known[value] for value in column.values], dtype=np.int32)
+            self._room[name][span] = codes[column.codes] if len(codes) else 0
+        self.previous[span] = self.next[span] = -1
+        self.occasion[span] = np.arange(self._occasions, self._occasions + len(ids))
+        self._occasions += len(ids)
+
+    def _link(self, touched: NDArray[np.bool_]) -> None:
+        """Find neighbours and occasions anew for all memories of the threads that are ``touched`` (bool[threads])."""
+        codes = self._room["thread"][: len(self)]
+        threads = np.flatnonzero(touched)
+        if len(threads) <= _FEW_THREADS:
+            rows = np.concatenate([np.zeros(0, np.int64), *(np.flatnonzero(codes == thread) for thread in threads)])
+        else:
+            rows = np.flatnonzero(touched[codes])
+        if not len(rows):
+            return
+        order = rows[np.lexsort((self.ids[rows], self.position[rows], codes[rows]))]
+        first, second = order[:-1], order[1:]
+        together = (codes[first] == codes[second]) & (np.abs(self.when_ms[first] - self.when_ms[second]) <= _PAUSE_MS)
+        self.previous[order] = self.next[order] = -1
+        self.previous[second[together]] = first[together]
+        self.next[first[together]] = second[together]
+        occasions = self._occasions + np.cumsum(np.concatenate(([True], ~together)))
+        self.occasion[order] = occasions
+        self._occasions = int(occasions[-1]) + 1
+
+    def _mask(self, where: MemoryFilter) -> NDArray[np.bool_]:
+        mask = np.ones(len(self), dtype=np.bool_)
         if where.sources:
             mask &= self._matching("source", lambda value: any(_under(value, prefix) for prefix in where.sources))
         if where.kinds:
@@ -64,37 +192,11 @@ class Columns:
         return mask
 
     def _matching(self, name: str, accepts: Callable[[str], bool]) -> NDArray[np.bool_]:
-        column = self._strings[name]
+        column = self.strings(name)
         accepted = np.array([accepts(value) for value in column.values], dtype=np.bool_)
         return accepted[column.codes] if len(accepted) else np.zeros(0, dtype=np.bool_)
-
-    def _occasions(self) -> tuple[Int64, Int64, Int64]:
-        thread = self._strings["thread"]
-        order = np.lexsort((self.ids, self.position, thread.codes))
-        before = np.full(len(order), -1, dtype=np.int64)
-        after = before.copy()
-        occasion = np.zeros(len(order), dtype=np.int64)
-        if not len(order):
-            return before, after, occasion
-        named = np.array([bool(value) for value in thread.values], dtype=np.bool_)
-        first, second = order[:-1], order[1:]
-        together = (thread.codes[first] == thread.codes[second]) & named[thread.codes[first]]
-        together &= np.abs(self.when_ms[first] - self.when_ms[second]) <= _PAUSE_MS
-        before[second[together]] = first[together]
-        after[first[together]] = second[together]
-        occasion[order] = np.concatenate(([0], np.cumsum(~together)))
-        return before, after, occasion
 
 
 def _under(source: str, prefix: str) -> bool:
     folder = prefix.rstrip("/")
     return source == folder or source.startswith(f"{folder}/")
-
-
-def _merge(columns: list[Strings]) -> Strings:
-    numbers: dict[str, int] = {}
-    parts = [np.zeros(0, dtype=np.int32)]
-    for column in columns:
-        codes = np.array([numbers.setdefault(value, len(numbers)) for value in column.values], dtype=np.int32)
-        parts.append(codes[column.codes] if len(codes) else codes)
-    return Strings(tuple(numbers), np.concatenate(parts))

@@ -2,60 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeperso.embedding import active_space
-from edgeperso.errors import DiskFull, EmbedderMismatch, ReadOnly, VaultBusy
+from edgeperso.errors import EdgepersoError, EmbedderMismatch
 from edgeperso.events import Event, emit
+from edgeperso.index.attributes import Attributes
+from edgeperso.index.blocks import BitStages, Block, kept, lacks_codes, no_vectors
+from edgeperso.index.code_store import CodeStore
 from edgeperso.index.columns import Columns
-from edgeperso.index.scoring import Bm25, DenseScan, DenseScorer, LexicalScorer, VectorBlock
-from edgeperso.index.segment import MAX_MEMORIES, Segment, SegmentInvalid, build_segment, decode, encode
-from edgeperso.index.words import ANALYZER_VERSION, Analyzer
-from edgeperso.types import Float32, Int64, MemoryFilter
+from edgeperso.index.parts import Part, PartStore
+from edgeperso.index.scoring import Bm25, CodeBlock, CodeScan, DenseScan, DenseScorer, LexicalScorer, VectorBlock
+from edgeperso.index.segment import MAX_MEMORIES, Segment, joined
+from edgeperso.index.words import Analyzer
+from edgeperso.types import Float32, Int64
 
 if TYPE_CHECKING:
     from edgeperso.vault import Vault
 
 __all__ = ["Index"]
 
-Float16 = NDArray[np.float16]
-
-_KIND = "words"
-_SPACE = "default"
+_WHOLE_ROWS = 16_384
+"""Up to so many memories their vectors are held whole, and scores are those of all of them."""
 _LOOSE = 512
 """So many memories are worth a stored segment; fewer are indexed in memory at each opening (some 20 ms)."""
+_SCRAPS = 8
+"""So many parts of a few memories each are put together to one."""
+_MANY_GAPS = 1000
+_LAST_ID = 2**62
 _K1 = 1.2
 _B = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A segment with its vectors; ``checksum`` is the stored payload's, empty for one that lives in memory alone."""
-
-    segment: Segment
-    block: VectorBlock
-    checksum: bytes
 
 
 class Index:
     """Words, vectors and columns of all memories of a vault, in one embedder's space.
 
     `refresh` follows the vault: whatever any process added, edited, closed or forgot is as in the vault afterwards.
-    Rows are the index's own numbers, good until the next `refresh` that returns True.
+    Rows are the index's own numbers, good until the next `refresh` that returns True. In a large vault `refresh`
+    returns when the index can be searched by words and bits; int8 codes follow on a thread of their own, and `load`
+    waits for them.
     """
 
     def __init__(self, vault: Vault, embedder_id: str) -> None:
         self._vault = vault
         self._embedder_id = embedder_id
         self._analyzer = Analyzer()
+        self._store = PartStore(vault, self._analyzer)
+        self._codes = CodeStore(vault, embedder_id)
         self._generation: int | None = None
-        self._parts: list[_Part] = []
-        self._assemble()
+        self._lock = threading.RLock()
+        self._worker: threading.Thread | None = None
+        self._clear()
 
     @property
     def analyzer(self) -> Analyzer:
@@ -74,18 +75,29 @@ class Index:
         return self._dense
 
     def __len__(self) -> int:
-        return len(self._columns.ids)
+        return len(self._columns)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a pass over all rows takes no longer than finding the best of them."""
+        return len(self) <= _WHOLE_ROWS
 
     def vectors(self, rows: Int64) -> Float32:
         """float32[len(rows), dim]; zeros for a memory without a vector."""
-        dim = max((part.block.vectors.shape[1] for part in self._parts), default=0)
-        out = np.zeros((len(rows), dim), dtype=np.float32)
-        part_of = np.searchsorted(self._offsets, rows, side="right") - 1
-        for number in np.unique(part_of):
-            chosen = part_of == number
-            found = self._parts[number].block.vectors[rows[chosen] - self._offsets[number]]
-            out[chosen, : found.shape[1]] = found
+        ids = self._columns.ids[rows]
+        found, vectors = self._vault.vectors.of(self._embedder_id, ids)
+        out = np.zeros((len(rows), vectors.shape[1]), dtype=np.float32)
+        if len(found):
+            at = np.minimum(np.searchsorted(found, ids), len(found) - 1)
+            there = found[at] == ids
+            out[there] = vectors[at[there]]
         return out
+
+    def estimates(self, vector: Float32, rows: Int64) -> Float32:
+        """float32[len(rows)]: the cosines of ``rows``, within 0.01 in a large vault; NaN without a vector."""
+        return (
+            self._dense.estimates(vector, rows) if isinstance(self._dense, CodeScan) else self._dense.at(vector, rows)
+        )
 
     def refresh(self) -> bool:
         """Follow the vault; True if anything changed.
@@ -99,114 +111,238 @@ class Index:
         generation = self._vault.generation
         if generation == self._generation:
             return False
-        # Read before anything else: what changes from here on is seen by the next refresh.
-        self._generation = generation
-        self._follow(generation)
+        with self._lock:
+            # Read before anything else: what changes from here on is seen by the next refresh.
+            before, self._generation = self._generation, generation
+            try:
+                self._follow(before, generation)
+            except BaseException:
+                self._generation = None
+                raise
         return True
 
-    def _follow(self, generation: int) -> None:
-        alive = self._vault.memories.ids()
-        stored, loose = self._load_stored(alive)
-        fresh: list[tuple[Segment, bytes]] = []
-        if len(loose) >= _LOOSE:
-            # A small last segment is packed again with what is new, so that small ones don't pile up.
-            small = [number for number, (segment, _) in stored.items() if len(segment.ids) < MAX_MEMORIES // 2]
-            for number in small:
-                loose = np.union1d(loose, stored.pop(number)[0].ids)
-            fresh = list(self._pack(loose, generation, small))
-        elif len(loose):
-            fresh = [(build_segment(self._vault.memories.get(loose.tolist()), self._analyzer), b"")]
-        self._parts = self._with_vectors([*stored.values(), *fresh])
+    def load(self) -> None:
+        """Wait until all of the index is in memory."""
+        self.refresh()
+        worker = self._worker
+        if worker is not None:
+            worker.join()
+
+    def _clear(self) -> None:
+        self._parts: list[Part] = []
+        self._columns = Columns()
+        self._closed = np.zeros(0, dtype=np.int64)
+        self._last_id = 0
         self._assemble()
-        emit(Event.INDEX_LOADED, memories=len(self), segments=len(self._parts), built=len(fresh))
 
-    def _load_stored(self, alive: Int64) -> tuple[dict[int, tuple[Segment, bytes]], Int64]:
-        """The vault's sound segments by number, with their checksums, and the ids that none of them holds."""
-        known = {part.checksum: part.segment for part in self._parts if part.checksum}
-        sound: dict[int, tuple[Segment, bytes]] = {}
-        held = np.zeros(len(alive), dtype=np.bool_)
-        for stored in self._vault.segments.load(_KIND, _SPACE):
-            checksum = stored.payload[:24]
-            ids = np.asarray(stored.ids, dtype=np.int64)
-            segment = known.get(checksum)
-            if segment is None or not np.array_equal(segment.ids, ids):
-                segment = _decoded(stored.payload, ids)
-            at = np.minimum(np.searchsorted(alive, ids), max(len(alive) - 1, 0))
-            if segment is None or not len(alive) or (alive[at] != ids).any() or held[at].any():
-                self._drop([stored.number])
+    # ---- following the vault ---------------------------------------------------------------------------------------
+
+    def _follow(self, before: int | None, generation: int) -> None:
+        stored = self._store.numbers()
+        known = {part.number for part in self._parts}
+        built = 0
+        if before is None or not stored <= known:
+            self._clear()
+            new = self._load_stored(stored)
+        else:
+            new = self._cut(stored, before)
+        fresh, _ = self._vault.segments.covered(self._last_id + 1, _LAST_ID)
+        new = np.concatenate([new, fresh])
+        for start in range(0, len(new), MAX_MEMORIES):
+            made = self._store.build(new[start : start + MAX_MEMORIES])
+            if made is not None:
+                built += 1
+                self._put_last([made])
+                if not _is_small(made[0]):
+                    self._store.keep(*made, generation)
+        self._last_id = max(self._last_id, int(new.max(initial=0)))
+        self._pack(generation)
+        self._follow_vectors(generation)
+        self._follow_closed()
+        self._assemble()
+        self._start_work()
+        emit(Event.INDEX_LOADED, memories=len(self), segments=len(self._parts), built=built)
+
+    def _load_stored(self, numbers: set[int]) -> Int64:
+        """Take the vault's sound parts, and return the ids up to the last of theirs that none of them holds."""
+        loaded = [found for number in sorted(numbers) if (found := self._store.load(number)) is not None]
+        held = np.sort(np.concatenate([np.zeros(0, np.int64), *(part.ids for part, _ in loaded)]))
+        if (np.diff(held) == 0).any():  # no two parts hold the same memory, unless something went wrong
+            for part, _ in loaded:
+                assert part.number is not None
+                self._store.drop(part.number)
+            return np.zeros(0, dtype=np.int64)
+        # Small ones stand last: what is new is put together with them.
+        loaded.sort(key=lambda pair: _is_small(pair[0]))
+        self._put_last(loaded)
+        if not len(held):
+            return held
+        self._last_id = int(held[-1])
+        before = np.concatenate(([0], held[:-1]))
+        gaps = np.flatnonzero(held - before > 1)
+        if len(gaps) > _MANY_GAPS:
+            return np.setdiff1d(self._vault.segments.covered(0, self._last_id)[0], held, assume_unique=True)
+        between = [self._vault.segments.covered(int(before[at]) + 1, int(held[at]) - 1)[0] for at in gaps]
+        return np.concatenate([held[:0], *between])
+
+    def _cut(self, stored: set[int], before: int) -> Int64:
+        """Take out of the parts that aren't stored (any more) what was forgotten or edited since the generation
+        ``before``, and return the ids of what was edited."""
+        edited = [np.zeros(0, dtype=np.int64)]
+        start = 0
+        for part in list(self._parts):
+            if part.number is None or part.number not in stored:
+                part.number = None
+                ids, revisions = self._vault.segments.covered(int(part.ids[0]), int(part.ids[-1]))
+                keep = np.isin(part.ids, ids[revisions <= before])
+                edited.append(np.intersect1d(part.ids[~keep], ids))
+                self._columns.remove(start, keep)
+                if keep.all():
+                    pass
+                elif keep.any():
+                    part.segment, part.block = part.segment.kept(keep), kept(part.block, keep)
+                else:
+                    self._parts.remove(part)
+                    continue
+            start += len(part)
+        return np.concatenate(edited)
+
+    def _put_last(self, new: list[tuple[Part, Attributes]]) -> None:
+        self._columns.replace(len(self), len(self), [(part.ids, attributes) for part, attributes in new])
+        self._parts += [part for part, _ in new]
+
+    def _pack(self, generation: int) -> None:
+        """Put small parts at the end together: many of a few memories each, or enough to be worth storing."""
+        first = self._first_small()
+        loose = [part for part in self._parts[first:] if part.number is None]
+        if sum(map(len, loose)) >= _LOOSE:
+            self._join_last(first, generation, store=True)
+        elif len(loose) > _SCRAPS:
+            self._join_last(self._parts.index(loose[0]), generation, store=False)
+
+    def _first_small(self) -> int:
+        """Where the run of small parts at the end begins."""
+        first = len(self._parts)
+        while first and _is_small(self._parts[first - 1]):
+            first -= 1
+        return first
+
+    def _join_last(self, first: int, generation: int, *, store: bool) -> None:
+        """Put the parts from ``first`` on together, as many as make a whole one."""
+        while first < len(self._parts):
+            last, rows = first, 0
+            while last < len(self._parts) and rows + len(self._parts[last]) <= MAX_MEMORIES:
+                rows += len(self._parts[last])
+                last += 1
+            if last - first > 1 or self._parts[first].number is None:
+                self._join(first, last, generation, store=store)
+            first += 1
+
+    def _join(self, first: int, last: int, generation: int, *, store: bool) -> None:
+        group = self._parts[first:last]
+        start = sum(map(len, self._parts[:first]))
+        rows = start + np.argsort(np.concatenate([part.ids for part in group]))
+        attributes = self._columns.attributes(rows)
+        segment = joined([part.segment for part in group])
+        self._columns.replace(start, start + len(rows), [(segment.ids, attributes)])
+        self._closed = self._closed[:0]  # the new rows are open
+        pieces = {number: ids for part in group for number, ids in part.pieces.items()}
+        part = Part(segment, no_vectors(segment.ids), pieces=pieces)
+        self._parts[first:last] = [part]
+        if store:
+            replaced = [old.number for old in group if old.number is not None]
+            self._store.keep(part, attributes, generation, replaced)
+
+    def _attributes(self, part: Part) -> Attributes:
+        start = sum(map(len, self._parts[: self._parts.index(part)]))
+        return self._columns.attributes(np.arange(start, start + len(part)))
+
+    def _follow_closed(self) -> None:
+        closed = self._vault.segments.closed()
+        if not np.array_equal(closed, self._closed):
+            self._columns.close(closed)
+            self._closed = closed
+
+    # ---- vectors ---------------------------------------------------------------------------------------------------
+
+    def _follow_vectors(self, generation: int) -> None:
+        """Give every part its vectors, whole or as codes."""
+        whole = self.is_small
+        numbers = [] if whole else self._codes.numbers()
+        dim = self._vault.vectors.dim(self._embedder_id) or 0
+        for part in self._parts:
+            if isinstance(part.block, VectorBlock) == whole and part.block.present.all():
                 continue
-            sound[stored.number] = (segment, checksum)
-            held[at] = True
-        return sound, alive[~held]
+            block: Block | None = None
+            if not whole and not isinstance(part.block, CodeBlock):
+                block = self._codes.bits(part, numbers, dim)
+            if block is None:
+                block = self._codes.vectors(part.ids, whole=whole)
+                part.block = block
+                self._codes.keep(part, numbers, generation)
+            part.block = block
 
-    def _pack(self, ids: Int64, generation: int, replaced: list[int]) -> Iterator[tuple[Segment, bytes]]:
-        """Build segments of ``ids`` and keep them in the vault, where it can be written."""
-        self._drop(replaced)
-        for start in range(0, len(ids), MAX_MEMORIES):
-            memories = self._vault.memories.get(ids[start : start + MAX_MEMORIES].tolist())
-            if not memories:
-                continue
-            segment = build_segment(memories, self._analyzer)
-            payload = encode(segment, _space_key())
-            yield segment, payload[:24] if self._keep(segment, payload, generation) else b""
-        emit(Event.INDEX_BUILT, memories=len(ids))
+    # ---- in the background -----------------------------------------------------------------------------------------
 
-    def _keep(self, segment: Segment, payload: bytes, generation: int) -> bool:
-        try:
-            with self._vault.transaction():
-                # A memory may have been edited or forgotten since it was read: its old words must not come back.
-                if self._vault.generation != generation:
-                    return False
-                self._vault.segments.put(_KIND, _SPACE, int(segment.ids[0]), segment.ids, payload)
-        except (ReadOnly, DiskFull, VaultBusy):
-            return False
-        return True
+    def _start_work(self) -> None:
+        """Read the codes that aren't in memory yet, and store again what forgetting dropped with a memory."""
+        if self._worker is None and (any(lacks_codes(part.block) for part in self._parts) or self._unstored(())):
+            self._worker = threading.Thread(target=self._work, name="edgeperso-index", daemon=True)
+            self._worker.start()
 
-    def _drop(self, numbers: list[int]) -> None:
-        try:
-            for number in numbers:
-                self._vault.segments.drop(_KIND, _SPACE, number)
-        except (ReadOnly, DiskFull, VaultBusy):
-            return
-
-    def _with_vectors(self, segments: list[tuple[Segment, bytes]]) -> list[_Part]:
-        """Vectors for each segment: those at hand for one that is unchanged and whole, the vault's for the others."""
-        known = {part.checksum: part for part in self._parts if part.checksum and part.block.present.all()}
-        first_new = min((int(segment.ids[0]) for segment, mark in segments if mark not in known), default=None)
-        if first_new is None:
-            return [known[mark] for _, mark in segments]
-        ids, vectors = self._vault.vectors.load(self._embedder_id, after_id=first_new - 1)
+    def _unstored(self, tried: Collection[Segment]) -> list[Part]:
         return [
-            known[mark] if mark in known else _Part(segment, _block(segment.ids, ids, vectors), mark)
-            for segment, mark in segments
+            part for part in self._parts if part.number is None and not _is_small(part) and part.segment not in tried
         ]
 
+    def _work(self) -> None:
+        tried: list[Segment] = []
+        try:
+            while True:
+                self._read_codes()
+                with self._lock:
+                    unstored = self._unstored(tried)
+                    if unstored:
+                        tried.append(unstored[0].segment)
+                        self._keep(unstored[0])
+                    elif not any(lacks_codes(part.block) for part in self._parts):
+                        self._worker = None
+                        return
+        except EdgepersoError:  # the vault was closed, or can't be read: the next search says so
+            with self._lock:
+                self._worker = None
+
+    def _read_codes(self) -> None:
+        dim = self._vault.vectors.dim(self._embedder_id) or 0
+        while True:
+            with self._lock:
+                part = next((part for part in self._parts if lacks_codes(part.block)), None)
+                if part is None:
+                    return
+                ids, pieces, block = part.ids, dict(part.pieces), part.block
+            assert isinstance(block, CodeBlock)
+            read = self._codes.codes(ids, pieces, block, dim)
+            with self._lock:
+                if part.block is block:  # not cut meanwhile
+                    part.block = read
+                    if not any(lacks_codes(part.block) for part in self._parts):
+                        self._assemble()
+
+    def _keep(self, part: Part) -> None:
+        if self._generation is not None:
+            self._store.keep(part, self._attributes(part), self._generation)
+            self._codes.keep(part, self._codes.numbers(), self._generation)
+
     def _assemble(self) -> None:
-        segments = [part.segment for part in self._parts]
-        self._offsets = np.concatenate(([0], np.cumsum([len(segment.ids) for segment in segments]))).astype(np.int64)
-        open_ids = self._vault.memories.ids(MemoryFilter(include_closed=False)) if segments else self._offsets[:0]
-        self._columns = Columns(segments, open_ids)
-        self._lexical = Bm25(segments, k1=_K1, b=_B)
-        self._dense = DenseScan(part.block for part in self._parts)
+        self._lexical: LexicalScorer = Bm25([part.segment for part in self._parts], k1=_K1, b=_B)
+        whole = [part.block for part in self._parts if isinstance(part.block, VectorBlock)]
+        if len(whole) == len(self._parts):
+            self._dense: DenseScorer = DenseScan(whole)
+        else:
+            codes = [part.block for part in self._parts if isinstance(part.block, CodeBlock)]
+            stages = BitStages(codes) if any(map(lacks_codes, codes)) else None
+            self._dense = CodeScan(codes, lambda rows: self.vectors(rows).astype(np.float16), stages)
 
 
-def _space_key() -> str:
-    return f"{_SPACE}:{ANALYZER_VERSION}"
-
-
-def _decoded(payload: bytes, ids: Int64) -> Segment | None:
-    try:
-        return decode(payload, _space_key(), ids)
-    except SegmentInvalid:
-        return None
-
-
-def _block(ids: Int64, found: Int64, vectors: Float16) -> VectorBlock:
-    """The vectors of ``ids`` out of ``found`` (ascending)."""
-    out = np.zeros((len(ids), vectors.shape[1]), dtype=np.float16)
-    present = np.zeros(len(ids), dtype=np.bool_)
-    if len(found):
-        at = np.minimum(np.searchsorted(found, ids), len(found) - 1)
-        present = found[at] == ids
-        out[present] = vectors[at[present]]
-    return VectorBlock(out, present)
+def _is_small(part: Part) -> bool:
+    return len(part) < MAX_MEMORIES // 2

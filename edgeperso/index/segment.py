@@ -1,19 +1,12 @@
-"""A segment: up to 4,096 memories' postings and columns, and their bytes in the vault.
+"""A segment: the postings of up to 4,096 memories, which words each of them holds and how often.
 
-The vault encrypts what it stores. The checksum here catches what encryption can't: a payload of an older form, of other
-memories, of another language's stemmer, or one that a defect wrote. Such a payload is never used; the segment is built
-anew from the vault's memories.
-
-Layout, little-endian: magic ``EPSG``, version u16, reserved u16, BLAKE2b-128 of (space, ids, body), body. The body is
-numpy's uncompressed npz without pickles.
+Words are kept as hashes: a million memories have millions of words in their segments, and as Python strings they would
+take more memory than all else together, and seconds to load.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import struct
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,117 +16,104 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.embedding import passage_text
+from edgeperso.index.payload import SegmentInvalid, seal, unseal
 
 if TYPE_CHECKING:
     from edgeperso.index.words import Analyzer
     from edgeperso.types import Int64, Memory
 
-__all__ = ["MAX_MEMORIES", "Segment", "SegmentInvalid", "Strings", "build_segment", "decode", "encode"]
+__all__ = ["MAX_MEMORIES", "Segment", "build_segment", "decode", "encode", "joined", "term_hash"]
 
 MAX_MEMORIES = 4096
-_MAGIC = b"EPSG"
-_VERSION = 1
-_HEAD = struct.Struct("<4sHH16s")
-_STRING_COLUMNS = ("kind", "source", "scope", "thread", "author", "language")
+_KIND = "words"
+_DTYPES = ("<u8", "<i4", "<u2", "<u2", "<i4")
 
 
-class SegmentInvalid(Exception):
-    """A stored payload isn't this segment's; internal to the index, which then builds it anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Strings:
-    """A column of strings: ``values[codes[row]]``."""
-
-    values: tuple[str, ...]
-    codes: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Postings and columns of ``n`` memories, by row; rows are in the order of ``ids``, ascending.
+    """Postings of ``n`` memories, by row; rows are in the order of ``ids``, ascending.
 
-    The postings of term ``t`` (a number from ``terms``) are ``rows[starts[t]:starts[t + 1]]``, ascending, with the
-    term's count in each of them in ``counts``.
+    The postings of the term with ``hashes[t]`` are ``rows[starts[t]:starts[t + 1]]``, ascending, with the term's count
+    in each of them in ``counts``. Every term is in at least one row.
 
     Attributes:
         ids: int64[n].
-        terms: term to number.
-        starts: int64[len(terms) + 1].
+        hashes: uint64[terms], ascending: `term_hash` of each term.
+        starts: int32[terms + 1].
         rows: uint16[postings].
         counts: uint16[postings], capped at 65,535.
         lengths: int32[n], terms in each memory.
-        when_ms: int64[n].
-        position: int64[n], the place in the thread.
-        digest: uint64[n], of the text with case and spacing ignored: equal for what a person would call the same.
-        columns: ``kind source scope thread author language``.
     """
 
     ids: Int64
-    terms: dict[str, int]
-    starts: Int64
+    hashes: NDArray[np.uint64]
+    starts: NDArray[np.int32]
     rows: NDArray[np.uint16]
     counts: NDArray[np.uint16]
     lengths: NDArray[np.int32]
-    when_ms: Int64
-    position: Int64
-    digest: NDArray[np.uint64]
-    columns: dict[str, Strings]
 
     def postings(self, term: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Rows that hold ``term``, and how often."""
-        number = self.terms.get(term)
-        if number is None:
+        wanted = np.uint64(term_hash(term))
+        at = int(np.searchsorted(self.hashes, wanted))
+        if at == len(self.hashes) or self.hashes[at] != wanted:
             return self.rows[:0], self.counts[:0]
-        span = slice(self.starts[number], self.starts[number + 1])
+        span = slice(int(self.starts[at]), int(self.starts[at + 1]))
         return self.rows[span], self.counts[span]
+
+    def kept(self, keep: NDArray[np.bool_]) -> Segment:
+        """The segment of the rows where ``keep`` (bool[n]); nothing of the others is in it, nor their words."""
+        there = keep[self.rows]
+        owners = np.repeat(self.hashes, np.diff(self.starts))[there]
+        place = np.cumsum(keep) - 1
+        return _of_postings(self.ids[keep], owners, place[self.rows[there]], self.counts[there], self.lengths[keep])
+
+
+def term_hash(term: str) -> int:
+    """64 bits of BLAKE2b. Two of a vocabulary of a million are taken for one with a chance of 3e-8."""
+    return int.from_bytes(hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def build_segment(memories: Sequence[Memory], analyzer: Analyzer) -> Segment:
     """The segment of ``memories``, which are at most `MAX_MEMORIES`, by ascending id."""
-    terms: dict[str, int] = {}
-    triples: list[tuple[int, int, int]] = []
+    known: dict[str, int] = {}
+    owners: list[int] = []
+    rows: list[int] = []
+    counts: list[int] = []
     lengths = np.zeros(len(memories), dtype=np.int32)
     for row, memory in enumerate(memories):
         found = analyzer.terms(passage_text(memory), memory.language)
         lengths[row] = len(found)
         for term, count in Counter(found).items():
-            triples.append((terms.setdefault(term, len(terms)), row, min(count, 65_535)))
-    table = np.array(triples, dtype=np.int64).reshape(-1, 3)
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    return Segment(
-        ids=np.array([memory.id for memory in memories], dtype=np.int64),
-        terms=terms,
-        starts=np.searchsorted(table[:, 0], np.arange(len(terms) + 1)).astype(np.int64),
-        rows=table[:, 1].astype(np.uint16),
-        counts=table[:, 2].astype(np.uint16),
-        lengths=lengths,
-        when_ms=np.array([memory.when_ms for memory in memories], dtype=np.int64),
-        position=np.array([memory.position for memory in memories], dtype=np.int64),
-        digest=np.array([_digest(memory.text) for memory in memories], dtype=np.uint64),
-        columns={name: _strings([str(getattr(memory, name)) for memory in memories]) for name in _STRING_COLUMNS},
+            if term not in known:
+                known[term] = term_hash(term)
+            owners.append(known[term])
+            rows.append(row)
+            counts.append(min(count, 65_535))
+    ids = np.array([memory.id for memory in memories], dtype=np.int64)
+    return _of_postings(
+        ids, np.array(owners, np.uint64), np.array(rows, np.int64), np.array(counts, np.uint16), lengths
     )
+
+
+def joined(segments: Sequence[Segment]) -> Segment:
+    """One segment of all rows of ``segments``, by ascending id."""
+    ids = np.concatenate([segment.ids for segment in segments])
+    starts = np.cumsum([0, *(len(segment.ids) for segment in segments)])
+    owners = np.concatenate([np.repeat(segment.hashes, np.diff(segment.starts)) for segment in segments])
+    rows = np.concatenate([segment.rows + start for segment, start in zip(segments, starts, strict=False)])
+    counts = np.concatenate([segment.counts for segment in segments])
+    lengths = np.concatenate([segment.lengths for segment in segments])
+    order = np.argsort(ids)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return _of_postings(ids[order], owners, place[rows], counts, lengths[order])
 
 
 def encode(segment: Segment, space: str) -> bytes:
     """``segment`` as the vault keeps it."""
-    arrays: dict[str, NDArray[np.generic]] = {
-        "terms": _pack(tuple(segment.terms)),
-        "starts": segment.starts,
-        "rows": segment.rows,
-        "counts": segment.counts,
-        "lengths": segment.lengths,
-        "when_ms": segment.when_ms,
-        "position": segment.position,
-        "digest": segment.digest,
-    }
-    for name, column in segment.columns.items():
-        arrays[f"{name}_values"] = _pack(column.values)
-        arrays[f"{name}_codes"] = column.codes
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    body = buffer.getvalue()
-    return _HEAD.pack(_MAGIC, _VERSION, 0, _checksum(space, segment.ids, body)) + body
+    arrays = (segment.hashes, segment.starts, segment.rows, segment.counts, segment.lengths)
+    return seal(_KIND, space, segment.ids, arrays)
 
 
 def decode(payload: bytes, space: str, ids: Int64) -> Segment:
@@ -142,67 +122,37 @@ def decode(payload: bytes, space: str, ids: Int64) -> Segment:
     Raises:
         SegmentInvalid: of another form, of other memories, or damaged.
     """
-    if len(payload) < _HEAD.size:
+    hashes, starts, rows, counts, lengths = unseal(payload, _KIND, space, ids, _DTYPES)
+    found = Segment(ids, hashes, starts, rows, counts, lengths)  # type: ignore[arg-type]
+    # Rows index arrays of native code.
+    if (
+        len(found.lengths) != len(ids)
+        or len(found.starts) != len(found.hashes) + 1
+        or (np.diff(found.starts, prepend=0) < 0).any()
+        or int(found.starts[-1]) != len(found.rows)
+        or len(found.rows) != len(found.counts)
+        or (len(found.rows) and int(found.rows.max()) >= len(ids))
+    ):
         raise SegmentInvalid
-    magic, version, _, checksum = _HEAD.unpack_from(payload)
-    body = payload[_HEAD.size :]
-    if (magic, version) != (_MAGIC, _VERSION) or checksum != _checksum(space, ids, body):
-        raise SegmentInvalid
-    try:
-        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-            return Segment(
-                ids=ids,
-                terms={term: number for number, term in enumerate(_unpack(arrays["terms"]))},
-                starts=arrays["starts"],
-                rows=arrays["rows"],
-                counts=arrays["counts"],
-                lengths=arrays["lengths"],
-                when_ms=arrays["when_ms"],
-                position=arrays["position"],
-                digest=arrays["digest"],
-                columns={
-                    name: Strings(_unpack(arrays[f"{name}_values"]), arrays[f"{name}_codes"])
-                    for name in _STRING_COLUMNS
-                },
-            )
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile):
-        raise SegmentInvalid from None
+    return found
 
 
-def _checksum(space: str, ids: Int64, body: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (space.encode(), np.ascontiguousarray(ids).tobytes(), body):
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.digest()
-
-
-def _digest(text: str) -> int:
-    normal = " ".join(text.casefold().split())
-    return int.from_bytes(hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-def _strings(values: list[str]) -> Strings:
-    codes: dict[str, int] = {}
-    column = np.array([codes.setdefault(value, len(codes)) for value in values], dtype=np.int32)
-    return Strings(tuple(codes), column)
-
-
-def _pack(values: tuple[str, ...]) -> NDArray[np.uint8]:
-    """Strings as one array: each UTF-8 text after its length as u32."""
-    parts: list[bytes] = []
-    for value in values:
-        raw = value.encode("utf-8", "surrogatepass")
-        parts += (len(raw).to_bytes(4, "little"), raw)
-    return np.frombuffer(b"".join(parts), dtype=np.uint8)
-
-
-def _unpack(packed: NDArray[np.uint8]) -> tuple[str, ...]:
-    raw = packed.tobytes()
-    values: list[str] = []
-    at = 0
-    while at < len(raw):
-        size = int.from_bytes(raw[at : at + 4], "little")
-        values.append(raw[at + 4 : at + 4 + size].decode("utf-8", "surrogatepass"))
-        at += 4 + size
-    return tuple(values)
+def _of_postings(
+    ids: Int64,
+    owners: NDArray[np.uint64],
+    rows: Int64,
+    counts: NDArray[np.uint16],
+    lengths: NDArray[np.int32],
+) -> Segment:
+    """A segment of postings in any order: each one's term, row and count."""
+    order = np.lexsort((rows, owners))
+    owners = owners[order]
+    first = np.flatnonzero(np.diff(owners, prepend=owners[:1] + np.uint64(1)))
+    return Segment(
+        ids=ids,
+        hashes=owners[first],
+        starts=np.append(first, len(owners)).astype(np.int32),
+        rows=rows[order].astype(np.uint16),
+        counts=counts[order],
+        lengths=lengths,
+    )

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from edgeperso.types import Float32, Int64
 
-__all__ = ["from_neighbours", "from_occasion", "standardized"]
+__all__ = ["Moments", "from_neighbours", "from_occasion", "moments", "standardized"]
 
 
-def standardized(scores: Float32) -> Float32:
-    """``scores`` as distances from their mean in standard deviations; a missing one (NaN) counts as the mean.
+class Moments(NamedTuple):
+    """Mean and standard deviation of the scores of all memories."""
+
+    mean: float
+    deviation: float
+
+
+def moments(scores: Float32) -> Moments:
+    """Of ``scores`` without the missing ones (NaN); zeros where all are."""
+    known = scores[~np.isnan(scores)]
+    return Moments(float(known.mean()), float(known.std())) if len(known) else Moments(0.0, 0.0)
+
+
+def standardized(scores: Float32, of: Moments) -> Float32:
+    """``scores`` as distances from the mean in standard deviations; a missing one (NaN) counts as the mean.
 
     Source: z-score normalization for fusion, Montague & Aslam, "Relevance score normalization for metasearch", 2001.
     """
-    known = scores[~np.isnan(scores)]
-    deviation = float(known.std()) if len(known) else 0.0
-    if deviation < 1e-6:
+    if of.deviation < 1e-6:
         return np.zeros_like(scores)
-    return np.asarray(np.nan_to_num((scores - known.mean()) / deviation), dtype=np.float32)
+    return np.asarray(np.nan_to_num((scores - np.float32(of.mean)) / np.float32(of.deviation)), dtype=np.float32)
 
 
 def from_neighbours(

@@ -33,6 +33,9 @@ def named_author(question: str, authors: Sequence[str], analyzer: Analyzer) -> I
     asked = set(analyzer.names(question))
     named: dict[str, list[int]] = {}
     for number, author in enumerate(authors):
+        # Most authors are in no question, and taking a name apart is slow.
+        if author.isascii() and not any(name in author.lower() for name in asked):
+            continue
         words = [word for word in analyzer.words(author) if len(word) > 2]
         if asked.intersection(words):
             named.setdefault(" ".join(words), []).append(number)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from edgeperso.errors import EmptyQuestion, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.index import Index
-from edgeperso.retrieval.fusion import from_neighbours, from_occasion, standardized
+from edgeperso.retrieval.candidates import Candidates, candidates, scored
+from edgeperso.retrieval.fusion import from_neighbours, from_occasion
 from edgeperso.retrieval.question import asks_about_past, named_author
 from edgeperso.retrieval.ranking import below_successors, without_duplicates
 from edgeperso.retrieval.when import TimeSpan, find_event, find_span
 from edgeperso.times import DAY_MS
-from edgeperso.types import Hit
+from edgeperso.types import Hit, MemoryFilter
 
 if TYPE_CHECKING:
     from edgeperso.types import Embedder, Float32, Int64, Query
@@ -69,23 +70,24 @@ class Retriever:
         self._index.refresh()
         if not len(self._index):
             return []
-        columns = self._index.columns
-        cosine, words = self._raw_scores(query.text)
+        vector, terms = self._asked(query.text)
         span = self._span(query)
         past = asks_about_past(query.text) or (span is not None and (span.before_ms or query.now_ms) < query.now_ms)
-        parts = self._parts(query, cosine, words, span)
-        if not past:
-            parts["closed"] = np.where(columns.open, 0.0, _CLOSED).astype(np.float32)
-        relevant = (np.nan_to_num(cosine) >= _NEAR_COSINE) | (words > 0) | (parts["neighbours"] >= _NEIGHBOUR_GAIN)
+        mask = self._mask(query)
+        found = candidates(self._index, vector, terms, mask, reach=_REACH)
+        parts = self._parts(query, found, span, past=past)
+        relevant = (np.nan_to_num(found.cosine) >= _NEAR_COSINE) | (found.words > 0)
+        relevant |= parts["neighbours"] >= _NEIGHBOUR_GAIN
         if query.signals == ("lexical",):
-            relevant = words > 0
+            relevant = found.words > 0
+        if mask is not None:
+            relevant &= mask[found.rows]
         if query.signals:
             parts = {name: part if name in query.signals else np.zeros_like(part) for name, part in parts.items()}
         score = np.asarray(sum(parts.values()), dtype=np.float32)
-        rows = np.flatnonzero(columns.mask(query.where) & relevant)
-        rows = rows[np.lexsort((columns.ids[rows], -score[rows]))]
-        rows, repeated = without_duplicates(self._index, rows, query.limit)
-        hits = self._hits(rows, score, parts, repeated)
+        places = self._best_first(found, score, np.flatnonzero(relevant))
+        rows, repeated = without_duplicates(self._index, found.rows[places], query.limit)
+        hits = self._hits(found, np.searchsorted(found.rows, rows), score, parts, repeated)
         emit(Event.SEARCHED, hits=len(hits), memories=len(self._index))
         return hits if past else below_successors(hits)
 
@@ -95,36 +97,53 @@ class Retriever:
         self._index.refresh()
         if not len(self._index):
             return []
-        columns = self._index.columns
-        cosine, words = self._raw_scores(_encodable(query.text))
-        parts = {"dense": standardized(cosine), "lexical": _LEXICAL * standardized(words)}
+        rows = np.flatnonzero(np.isin(self._index.columns.ids, ids))
+        mask = self._mask(query)
+        if mask is not None:
+            rows = rows[mask[rows]]
+        found = scored(self._index, *self._asked(_encodable(query.text)), rows)
+        parts = {"dense": found.dense, "lexical": _LEXICAL * found.lexical}
         score = np.asarray(sum(parts.values()), dtype=np.float32)
-        rows = np.flatnonzero(columns.mask(query.where) & np.isin(columns.ids, ids))
-        rows = rows[np.lexsort((columns.ids[rows], -score[rows]))][: query.limit]
-        return self._hits(rows, score, parts, {})
+        places = self._best_first(found, score, np.arange(len(rows)))[: query.limit]
+        return self._hits(found, places, score, parts, {})
 
-    def _raw_scores(self, text: str) -> tuple[Float32, Float32]:
-        """Cosine (NaN without a vector) and BM25 of every memory."""
+    def load(self) -> None:
+        """Wait until all of the index is in memory: a search answers before that, in a large vault less exactly and
+        more slowly."""
+        self._index.load()
+
+    def _asked(self, text: str) -> tuple[Float32, dict[str, float]]:
+        """The vector of a question, and its terms with their weights."""
         terms = self._index.analyzer.query_terms(text, self._index.columns.strings("language").values)
-        cosine = self._index.dense.scores(self._embedder.embed([text])[0])
-        return cosine, self._index.lexical.scores(dict.fromkeys(terms, 1.0))
+        return self._embedder.embed([text])[0], dict.fromkeys(terms, 1.0)
 
-    def _parts(self, query: Query, cosine: Float32, words: Float32, span: TimeSpan | None) -> dict[str, Float32]:
+    def _mask(self, query: Query) -> NDArray[np.bool_] | None:
+        """Which rows the query's filter lets through; None for all."""
+        return None if query.where == MemoryFilter() else self._index.columns.mask(query.where)
+
+    def _best_first(self, found: Candidates, score: Float32, places: Int64) -> Int64:
+        """``places`` among the candidates by falling score, ties to the lower id."""
+        return places[np.lexsort((self._index.columns.ids[found.rows[places]], -score[places]))]
+
+    def _parts(self, query: Query, found: Candidates, span: TimeSpan | None, *, past: bool) -> dict[str, Float32]:
         columns = self._index.columns
         author = columns.strings("author")
-        parts = {"dense": standardized(cosine), "lexical": _LEXICAL * standardized(words)}
+        when_ms = columns.when_ms[found.rows]
+        parts = {"dense": found.dense, "lexical": _LEXICAL * found.lexical}
         own = parts["dense"] + parts["lexical"]
         parts["neighbours"] = from_neighbours(
-            own, columns.previous, columns.next, before=_BEFORE, after=_AFTER, decay=_DECAY, reach=_REACH
+            own, found.previous, found.next, before=_BEFORE, after=_AFTER, decay=_DECAY, reach=_REACH
         )
-        parts["occasion"] = from_occasion(own, columns.occasion, _OCCASION)
+        parts["occasion"] = from_occasion(own, found.occasion, _OCCASION)
         named = named_author(query.text, author.values, self._index.analyzer)
         if len(named):
-            parts["author"] = _AUTHOR * np.isin(author.codes, named).astype(np.float32)
+            parts["author"] = _AUTHOR * np.isin(author.codes[found.rows], named).astype(np.float32)
         if span is not None:
-            parts["time"] = _TIME * _inside(columns.when_ms, span).astype(np.float32)
-        age_days = np.maximum(query.now_ms - columns.when_ms, 0) / DAY_MS
+            parts["time"] = _TIME * _inside(when_ms, span).astype(np.float32)
+        age_days = np.maximum(query.now_ms - when_ms, 0) / DAY_MS
         parts["recency"] = (_RECENCY * np.exp(-age_days / _RECENCY_DAYS)).astype(np.float32)
+        if not past:
+            parts["closed"] = np.where(columns.open[found.rows], 0.0, _CLOSED).astype(np.float32)
         return parts
 
     def _span(self, query: Query) -> TimeSpan | None:
@@ -133,26 +152,31 @@ class Retriever:
         event = find_event(query.text) if span is None else None
         if event is None:
             return span
-        cosine, words = self._raw_scores(event.text)
-        score = standardized(cosine) + standardized(words)
-        score[~self._index.columns.mask(query.where)] = -np.inf
-        best = int(np.argmax(score))
-        if not (score[best] > -np.inf and cosine[best] >= _EVENT_COSINE):
+        mask = self._mask(query)
+        found = candidates(self._index, *self._asked(event.text), mask, reach=0)
+        score = found.dense + found.lexical
+        if mask is not None:
+            score[~mask[found.rows]] = -np.inf
+        best = int(np.argmax(score)) if len(score) else -1
+        if best < 0 or not (score[best] > -np.inf and found.cosine[best] >= _EVENT_COSINE):
             return None
-        when_ms = int(self._index.columns.when_ms[best])
+        when_ms = int(self._index.columns.when_ms[found.rows[best]])
         return TimeSpan(None, when_ms) if event.before else TimeSpan(when_ms, None)
 
-    def _hits(self, rows: Int64, score: Float32, parts: dict[str, Float32], repeated: dict[int, int]) -> list[Hit]:
+    def _hits(
+        self, found: Candidates, places: Int64, score: Float32, parts: dict[str, Float32], repeated: dict[int, int]
+    ) -> list[Hit]:
+        rows = found.rows[places]
         ids = self._index.columns.ids[rows]
         memories = {memory.id: memory for memory in self._vault.memories.get(ids.tolist())}
         return [
             Hit(
                 memory=memories[id_],
-                score=float(score[row]),
-                parts={name: float(part[row]) for name, part in parts.items()},
+                score=float(score[place]),
+                parts={name: float(part[place]) for name, part in parts.items()},
                 repeats=repeated.get(row, 0),
             )
-            for id_, row in zip(ids.tolist(), rows.tolist(), strict=True)
+            for id_, row, place in zip(ids.tolist(), rows.tolist(), places.tolist(), strict=True)
             if id_ in memories
         ]
 

@@ -43,18 +43,41 @@ class Segments:
             (kind, space, number, int(data[0]), int(data[-1]), data.tobytes(), payload),
         )
 
+    def numbers(self, kind: str, space: str) -> list[int]:
+        """The numbers of all segments of a kind and space, ascending; an index alone is read."""
+        rows = self._database.rows(
+            "SELECT number FROM segments WHERE kind = ? AND space = ? ORDER BY number", (kind, space)
+        )
+        return [int(number) for (number,) in rows]
+
+    def one(self, kind: str, space: str, number: int) -> Segment | None:
+        """The segment with this number, None where there is none."""
+        row = self._database.row(
+            "SELECT ids, payload FROM segments WHERE kind = ? AND space = ? AND number = ?", (kind, space, number)
+        )
+        return None if row is None else Segment(number=number, ids=np.frombuffer(row[0], dtype="<i8"), payload=row[1])
+
     def load(self, kind: str, space: str) -> list[Segment]:
         """The segments of a kind and space, by number."""
-        rows = self._database.rows(
-            "SELECT number, ids, payload FROM segments WHERE kind = ? AND space = ? ORDER BY number", (kind, space)
-        )
-        return [
-            Segment(number=int(number), ids=np.frombuffer(ids, dtype="<i8"), payload=payload)
-            for number, ids, payload in rows
-        ]
+        found = [self.one(kind, space, number) for number in self.numbers(kind, space)]
+        return [segment for segment in found if segment is not None]
 
     def drop(self, kind: str, space: str, number: int | None = None) -> None:
         """Delete one segment, or all of a kind and space."""
         self._database.execute(
             "DELETE FROM segments WHERE kind = ? AND space = ? AND number = coalesce(?, number)", (kind, space, number)
         )
+
+    def covered(self, low_id: int, high_id: int) -> tuple[Int64, Int64]:
+        """What segments of the ids from ``low_id`` to ``high_id`` (both inclusive) should hold: ``int64[n]`` ids of the
+        memories there, ascending, and the generation of the vault in which each text was last changed."""
+        rows = self._database.rows(
+            "SELECT id, revision FROM memories WHERE id BETWEEN ? AND ? ORDER BY id", (low_id, high_id)
+        )
+        table = np.array(rows, dtype=np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
+
+    def closed(self) -> Int64:
+        """``int64[n]``: the ids of the superseded memories, ascending; the open ones are not read."""
+        rows = self._database.rows("SELECT id FROM memories WHERE superseded_by IS NOT NULL")
+        return np.sort(np.fromiter((id_ for (id_,) in rows), dtype=np.int64, count=len(rows)))

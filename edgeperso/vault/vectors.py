@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeperso.errors import EmbedderMismatch, UsageError
 from edgeperso.types import Float32, Int64
 from edgeperso.vault.database import Database
+from edgeperso.vault.derived import pages
 from edgeperso.vault.meta import bump_generation
 
 __all__ = ["Vectors"]
@@ -19,6 +20,7 @@ __all__ = ["Vectors"]
 _PUT: Final = """INSERT OR REPLACE INTO vectors (space_id, memory_id, data)
     SELECT ?, id, ? FROM memories WHERE id = ? AND revision <= ?"""
 _ANY_REVISION: Final = 2**62
+_LAST_ID: Final = 2**62
 
 
 class Vectors:
@@ -28,7 +30,8 @@ class Vectors:
         self._database = database
 
     def put(self, embedder_id: str, ids: Sequence[int] | Int64, vectors: Float32, *, as_of: int | None = None) -> int:
-        """Store vectors, replacing those of the same memories in the same space.
+        """Store vectors, replacing those of the same memories in the same space. Segments that an index keeps under
+        ``embedder_id`` go when a vector is replaced.
 
         Args:
             embedder_id: the space.
@@ -51,6 +54,7 @@ class Vectors:
         newest = _ANY_REVISION if as_of is None else as_of
         with self._database.transaction():
             space = self._space(embedder_id, vectors.shape[1])
+            self._drop_codes_of_replaced(embedder_id, space, [int(id_) for id_ in ids])
             stored = self._database.executemany(
                 _PUT, ((space, row.tobytes(), int(id_), newest) for id_, row in zip(ids, data, strict=True))
             )
@@ -68,19 +72,35 @@ class Vectors:
         )
         return [int(id_) for (id_,) in rows]
 
-    def load(self, embedder_id: str, after_id: int = 0) -> tuple[Int64, NDArray[np.float16]]:
-        """``int64[n]`` ids, ascending, and their ``float16[n, dim]`` vectors, of memories beyond ``after_id``."""
+    def load(self, embedder_id: str, after_id: int = 0, up_to_id: int = _LAST_ID) -> tuple[Int64, NDArray[np.float16]]:
+        """``int64[n]`` ids, ascending, and their ``float16[n, dim]`` vectors, of the memories beyond ``after_id`` and
+        up to ``up_to_id``."""
+        return self._load(embedder_id, [("memory_id > ? AND memory_id <= ?", [after_id, up_to_id])])
+
+    def of(self, embedder_id: str, ids: Sequence[int] | Int64) -> tuple[Int64, NDArray[np.float16]]:
+        """``int64[n]`` and ``float16[n, dim]``: those of the memories ``ids`` that have a vector, ascending, and it."""
+        wanted = sorted({int(id_) for id_ in ids})
+        return self._load(embedder_id, [(f"memory_id IN {marks}", page) for marks, page in pages(wanted)])
+
+    def _load(self, embedder_id: str, conditions: Sequence[tuple[str, list[int]]]) -> tuple[Int64, NDArray[np.float16]]:
         row = self._database.row("SELECT id, dim FROM spaces WHERE embedder = ?", (embedder_id,))
         if row is None:
             return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float16)
         space, dim = row
-        rows = self._database.rows(
-            "SELECT memory_id, data FROM vectors WHERE space_id = ? AND memory_id > ? ORDER BY memory_id",
-            (space, after_id),
-        )
+        sql = "SELECT memory_id, data FROM vectors WHERE space_id = ? AND {} ORDER BY memory_id"
+        rows = [
+            row
+            for condition, values in conditions
+            for row in self._database.rows(sql.format(condition), (space, *values))
+        ]
         ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
         data = np.frombuffer(b"".join([data for _, data in rows]), dtype="<f2")
         return ids, data.reshape(len(rows), dim)
+
+    def dim(self, embedder_id: str) -> int | None:
+        """The dimension of a space, None where there is none."""
+        row = self._database.row("SELECT dim FROM spaces WHERE embedder = ?", (embedder_id,))
+        return None if row is None else int(row[0])
 
     def spaces(self) -> list[tuple[str, int, int]]:
         """Embedder id, dimension and number of vectors of every space, oldest first."""
@@ -97,7 +117,14 @@ class Vectors:
                 "DELETE FROM vectors WHERE space_id = (SELECT id FROM spaces WHERE embedder = ?)", (embedder_id,)
             )
             self._database.execute("DELETE FROM spaces WHERE embedder = ?", (embedder_id,))
+            self._database.execute("DELETE FROM segments WHERE space = ?", (embedder_id,))
             bump_generation(self._database)
+
+    def _drop_codes_of_replaced(self, embedder_id: str, space: int, ids: Sequence[int]) -> None:
+        """Before vectors are stored: where one is there already, what segments keep of this space is out of date."""
+        sql = "SELECT 1 FROM vectors WHERE space_id = ? AND memory_id IN {} LIMIT 1"
+        if any(self._database.row(sql.format(marks), (space, *page)) for marks, page in pages(ids)):
+            self._database.execute("DELETE FROM segments WHERE space = ?", (embedder_id,))
 
     def _space(self, embedder_id: str, dim: int) -> int:
         row = self._database.row("SELECT id, dim FROM spaces WHERE embedder = ?", (embedder_id,))

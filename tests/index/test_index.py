@@ -47,7 +47,7 @@ def test_segments_are_stored_and_loaded_by_the_next_index(vault, fake_embedder, 
     first.refresh()
     stored = vault.segments.load("words", "default")
     assert [tuple(segment.ids) for segment in stored] == [ids]
-    monkeypatch.setattr("edgeperso.index.index.build_segment", None)
+    monkeypatch.setattr("edgeperso.index.parts.build_segment", None)
     second = Index(vault, fake_embedder.id)
     second.refresh()
     assert holding(second, "tea") == {ids[-1]}

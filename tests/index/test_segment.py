@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeperso.index import Analyzer
-from edgeperso.index.segment import Segment, SegmentInvalid, build_segment, decode, encode
+from edgeperso.index.attributes import attributes_of, decode_attributes, encode_attributes
+from edgeperso.index.payload import SegmentInvalid
+from edgeperso.index.segment import Segment, build_segment, decode, encode, joined, term_hash
 from edgeperso.types import Kind, Memory, Trust
 
 
@@ -21,27 +25,21 @@ def memory(id_: int, text: str, **changes: object) -> Memory:
     return Memory(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+MEMORIES = [
+    memory(3, "tea and more tea", author="Ann", thread="talk", position=2),
+    memory(4, "coffee", source="b/c.md", occurred_ms=7),
+    memory(9, "Tea  AND more tea", scope="work"),
+]
+
+
 def sample() -> Segment:
-    return build_segment(
-        [
-            memory(3, "tea and more tea", author="Ann", thread="talk", position=2),
-            memory(4, "coffee", source="b/c.md", occurred_ms=7),
-            memory(9, "Tea  AND more tea", scope="work"),
-        ],
-        Analyzer(),
-    )
+    return build_segment(MEMORIES, Analyzer())
 
 
 def assert_equal(left: Segment, right: Segment) -> None:
-    assert left.terms == right.terms
-    assert {name: column.values for name, column in left.columns.items()} == {
-        name: column.values for name, column in right.columns.items()
-    }
-    for name in ("ids", "starts", "rows", "counts", "lengths", "when_ms", "position", "digest"):
+    for name in ("ids", "hashes", "starts", "rows", "counts", "lengths"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
         assert getattr(left, name).dtype == getattr(right, name).dtype
-    for name, column in left.columns.items():
-        np.testing.assert_array_equal(column.codes, right.columns[name].codes)
 
 
 def test_postings_hold_rows_and_counts() -> None:
@@ -49,15 +47,6 @@ def test_postings_hold_rows_and_counts() -> None:
     assert rows.tolist() == [0, 2]
     assert counts.tolist() == [2, 2]
     assert len(sample().postings("absent")[0]) == 0
-
-
-def test_columns_say_what_the_memories_say() -> None:
-    segment = sample()
-    assert segment.when_ms.tolist() == [5, 7, 5]
-    assert segment.position.tolist() == [2, 0, 0]
-    source = segment.columns["source"]
-    assert [source.values[code] for code in source.codes] == ["a.md", "b/c.md", "a.md"]
-    assert segment.digest[0] == segment.digest[2] != segment.digest[1]
 
 
 def test_round_trip() -> None:
@@ -69,6 +58,23 @@ def test_round_trip() -> None:
 def test_round_trip_of_any_text(texts: list[str]) -> None:
     segment = build_segment([memory(row + 1, text, author=text) for row, text in enumerate(texts)], Analyzer())
     assert_equal(segment, decode(encode(segment, "s"), "s", segment.ids))
+
+
+@given(st.lists(st.sampled_from(["tea", "tea tea milk", "", "coffee with milk"]), min_size=2, max_size=9), st.data())
+def test_what_is_taken_out_or_put_together_is_as_if_built_so(texts: list[str], data: st.DataObject) -> None:
+    memories = [memory(row + 1, text) for row, text in enumerate(texts)]
+    keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts))))
+    chosen = [each for each, kept in zip(memories, keep, strict=True) if kept]
+    others = [each for each, kept in zip(memories, keep, strict=True) if not kept]
+    whole, rest = build_segment(memories, Analyzer()), build_segment(chosen, Analyzer())
+    assert_equal(whole.kept(keep), rest)
+    assert_equal(joined([build_segment(others, Analyzer()), rest]), whole)
+
+
+def test_words_of_what_was_taken_out_are_gone() -> None:
+    cut = sample().kept(np.array([True, False, True]))
+    assert term_hash("coffe") in sample().hashes
+    assert term_hash("coffe") not in cut.hashes
 
 
 def test_foreign_payloads_are_refused() -> None:
@@ -98,3 +104,41 @@ def test_another_version_is_refused() -> None:
     payload[4] += 1
     with pytest.raises(SegmentInvalid):
         decode(bytes(payload), "s", segment.ids)
+
+
+def test_columns_say_what_the_memories_say() -> None:
+    attributes = attributes_of(MEMORIES)
+    assert attributes.when_ms.tolist() == [5, 7, 5]
+    assert attributes.position.tolist() == [2, 0, 0]
+    source = attributes.strings["source"]
+    assert [source.values[code] for code in source.codes] == ["a.md", "b/c.md", "a.md"]
+    assert attributes.digest[0] == attributes.digest[2] != attributes.digest[1]
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=12))
+def test_columns_come_back(texts: list[str]) -> None:
+    memories = [memory(row + 1, text, author=text, thread=text[:1], position=row) for row, text in enumerate(texts)]
+    ids, attributes = np.arange(1, len(texts) + 1), attributes_of(memories)
+    found = decode_attributes(encode_attributes(attributes, "s", ids), "s", ids)
+    for name in ("when_ms", "position", "digest"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(attributes, name))
+    for name, column in attributes.strings.items():
+        assert list(found.strings[name].values) == list(column.values)
+        np.testing.assert_array_equal(found.strings[name].codes, column.codes)
+
+
+def test_damaged_columns_are_refused() -> None:
+    ids = np.array([3, 4, 9])
+    payload = encode_attributes(attributes_of(MEMORIES), "s", ids)
+    for at in [*range(6), *range(8, len(payload), 31)]:
+        broken = bytearray(payload)
+        broken[at] ^= 0x10
+        with pytest.raises(SegmentInvalid):
+            decode_attributes(bytes(broken), "s", ids)
+
+
+def test_rows_beyond_the_segment_are_refused() -> None:
+    segment = sample()
+    far = dataclasses.replace(segment, rows=segment.rows + np.uint16(3))
+    with pytest.raises(SegmentInvalid):
+        decode(encode(far, "s"), "s", segment.ids)

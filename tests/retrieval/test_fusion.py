@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeperso.retrieval.fusion import from_neighbours, from_occasion, standardized
+from edgeperso.retrieval.fusion import Moments, from_neighbours, from_occasion, moments, standardized
 
 
 def test_standardized_has_mean_zero_and_deviation_one() -> None:
-    scores = standardized(np.array([1, 2, 3, 10], dtype=np.float32))
+    scores = np.array([1, 2, 3, 10], dtype=np.float32)
+    scores = standardized(scores, moments(scores))
     np.testing.assert_allclose([scores.mean(), scores.std()], [0, 1], atol=1e-6)
 
 
 def test_a_missing_score_counts_as_the_mean() -> None:
-    scores = standardized(np.array([1, np.nan, 3], dtype=np.float32))
+    scores = np.array([1, np.nan, 3], dtype=np.float32)
+    scores = standardized(scores, moments(scores))
     np.testing.assert_allclose(scores, [-1, 0, 1])
 
 
 def test_equal_single_or_no_scores_say_nothing() -> None:
-    assert not standardized(np.full(5, 0.3, dtype=np.float32)).any()
-    assert not standardized(np.full(2, np.nan, dtype=np.float32)).any()
-    assert standardized(np.zeros(0, dtype=np.float32)).shape == (0,)
+    for scores in (np.full(5, 0.3), np.full(2, np.nan), np.zeros(0)):
+        scores = scores.astype(np.float32)
+        assert not standardized(scores, moments(scores)).any()
+    assert moments(np.full(2, np.nan, dtype=np.float32)) == Moments(0.0, 0.0)
 
 
 def test_neighbours_give_shares_that_decay_and_stop_at_the_thread_s_end() -> None:

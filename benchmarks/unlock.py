@@ -1,0 +1,219 @@
+"""How long a large vault takes from unlocking to answers, and what a change costs it.
+
+The vault is made once, in a process of its own, and kept under ``--folder``: invented memories of some 14 words with a
+natural distribution, twenty to a thread, and vectors around two thousand centres. A build that was stopped goes on
+where it was. Then, in this process:
+
+- ``first_search_s``: from opening the vault to the first answered search. The embedder isn't in it, and the key is a
+  key file: a passphrase adds Argon2id's 0.2 s.
+- ``full_s``: to the moment when nothing of the index is left to load.
+- ``rss_mb``: resident memory of the process then, all of it.
+- ``hybrid_p50_ms``, ``hybrid_p95_ms``: searches through the retriever, without embedding the question.
+- ``add_p50_ms``: one memory and its vector stored, and the index in step. ``delete_p50_ms``: one of the old ones
+  forgotten, likewise; ``commit_p50_ms``: what one transaction of one row takes, of which adding has two and deleting
+  two and a fold of the log into the file.
+
+The file cache is warm: the vault was read before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks._report import arguments, report
+from edgeperso.embedding import active_space
+from edgeperso.retrieval import Retriever
+from edgeperso.types import Float32, Kind, Progress, Query, Record
+from edgeperso.vault import KeyFile, Vault
+from edgeperso.vault.erasure import erase, plan
+
+DIM = 384
+THREAD = 20
+CENTRES = 2000
+BATCH = 4000
+WHOLE = "benchmark is whole"
+NOW_MS = 1_780_000_000_000
+MINUTE_MS = 60_000
+AUTHORS = ("", "", "Ann", "Ben Miller", "Chidi", "Dora")
+
+
+class GivenVectors:
+    """An embedder whose vectors were made beforehand: embedding isn't what is measured."""
+
+    id = f"benchmark-{DIM}"
+    dim = DIM
+
+    def __init__(self) -> None:
+        self.by_text: dict[str, Float32] = {}
+
+    def embed(self, texts: list[str], progress: Progress | None = None) -> Float32:  # noqa: ARG002 - the protocol's
+        return np.stack([self.by_text[text] for text in texts])
+
+
+class Corpus:
+    """Memories by number, the same for the same seed in any order of asking."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        chance = np.random.default_rng(seed)
+        letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+        lengths = chance.integers(3, 10, 50_000)
+        self._words = np.array(["".join(chance.choice(letters, length)) for length in lengths])
+        weights = 1.0 / (np.arange(len(self._words)) + 20.0)
+        self._odds = np.cumsum(weights / weights.sum())
+        self._centres = chance.standard_normal((CENTRES, DIM)).astype(np.float32)
+
+    def texts(self, start: int, count: int) -> list[str]:
+        chance = np.random.default_rng((self._seed, 1, start))
+        sizes = chance.integers(6, 24, count)
+        drawn = np.minimum(np.searchsorted(self._odds, chance.random(int(sizes.sum()))), len(self._words) - 1)
+        words = self._words[drawn].tolist()
+        ends = np.cumsum(sizes).tolist()
+        return [" ".join(words[end - size : end]) for size, end in zip(sizes.tolist(), ends, strict=True)]
+
+    def records(self, start: int, count: int) -> list[Record]:
+        return [
+            Record(
+                text=text,
+                kind=Kind.CHAT,
+                source=f"chats/{number // (50 * THREAD)}.json",
+                locator=str(number),
+                author=AUTHORS[number % len(AUTHORS)],
+                thread=f"chat {number // THREAD}",
+                position=number % THREAD,
+                occurred_ms=NOW_MS - (2_000_000 - number) * 5 * MINUTE_MS,
+            )
+            for number, text in enumerate(self.texts(start, count), start)
+        ]
+
+    def vectors(self, start: int, count: int) -> Float32:
+        chance = np.random.default_rng((self._seed, 2, start))
+        made = self._centres[chance.integers(0, CENTRES, count)]
+        made += chance.standard_normal((count, DIM), dtype=np.float32)
+        return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+    def questions(self, count: int, n: int) -> Iterator[tuple[str, Float32]]:
+        """Four words of a memory, and a vector near its own."""
+        chance = np.random.default_rng((self._seed, 3))
+        for _ in range(count):
+            start = int(chance.integers(0, max(n // BATCH, 1))) * BATCH
+            row = int(chance.integers(0, min(BATCH, n - start)))
+            words = self.texts(start, min(BATCH, n - start))[row].split()
+            vector = self.vectors(start, min(BATCH, n - start))[row]
+            vector = vector + 0.02 * chance.standard_normal(DIM, dtype=np.float32)
+            yield " ".join(chance.choice(words, 4)), vector / np.linalg.norm(vector)
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--n", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="keep the vault here; a temporary one otherwise")
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--changes", type=int, default=20)
+    options = parser.parse_args()
+    if options.folder is not None:
+        measure(options, options.folder)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, Path(folder))
+
+
+def measure(options: argparse.Namespace, folder: Path) -> None:
+    home = folder / f"vault-{options.n}-{options.seed}"
+    # Apart, so that what building takes doesn't count as what searching takes.
+    builder = multiprocessing.get_context("spawn").Process(target=build, args=(home, options.n, options.seed))
+    builder.start()
+    builder.join()
+    if builder.exitcode:
+        raise SystemExit(builder.exitcode)
+    corpus = Corpus(options.seed)
+    embedder = GivenVectors()
+    questions = list(corpus.questions(options.questions + 1, options.n))
+    embedder.by_text.update(questions)
+    fresh = corpus.records(10 * options.n, options.changes), corpus.vectors(10 * options.n, options.changes)
+    before = perf_counter()
+    with Vault.open(home, KeyFile(home.with_suffix(".key"))) as vault:
+        retriever = Retriever(vault, embedder)
+        retriever.search(Query(questions[0][0], NOW_MS))
+        figures = {"first_search_s": perf_counter() - before}
+        retriever.load()
+        figures |= {"full_s": perf_counter() - before, "rss_mb": resident_mb()}
+        times = [timed_search(retriever, text) for text, _ in questions[1:]]
+        figures |= {"hybrid_p50_ms": quantile(times, 0.5), "hybrid_p95_ms": quantile(times, 0.95)}
+        figures |= change(vault, retriever, *fresh)
+    report("unlock", figures, n=options.n, seed=options.seed, as_json=options.json)
+
+
+def build(home: Path, n: int, seed: int) -> None:
+    """Fill the vault and its index, from where an earlier run stopped."""
+    key = KeyFile(home.with_suffix(".key"))
+    home.parent.mkdir(parents=True, exist_ok=True)
+    corpus = Corpus(seed)
+    with Vault.open(home, key) if home.exists() else Vault.create(home, key)[0] as vault:
+        stored = vault.memories.count()
+        # Known ones are passed over. What the last run forgot comes back.
+        for start in range(0, n, BATCH) if vault.meta.get(WHOLE) else range(stored - stored % BATCH, n, BATCH):
+            if stored < n:
+                vault.memories.add(corpus.records(start, min(BATCH, n - start)), batch_size=BATCH)
+        vault.meta.set(WHOLE, "yes")
+        if active_space(vault) is None:
+            vault.meta.set("embedder", GivenVectors.id)
+        while ids := vault.vectors.missing(GivenVectors.id, BATCH):
+            numbers = np.array([int(memory.locator) for memory in vault.memories.get(ids)])
+            start = int(numbers[0]) // BATCH * BATCH
+            made = corpus.vectors(start, min(BATCH, n - start))
+            here = (numbers >= start) & (numbers < start + len(made))
+            vault.vectors.put(GivenVectors.id, np.array(ids)[here], made[numbers[here] - start])
+        Retriever(vault, GivenVectors()).load()
+
+
+def change(vault: Vault, retriever: Retriever, records: list[Record], vectors: Float32) -> dict[str, float]:
+    added, deleted = [], []
+    for record, vector in zip(records, vectors, strict=True):
+        before = perf_counter()
+        ids = vault.memories.add([record]).ids
+        vault.vectors.put(GivenVectors.id, ids, vector[np.newaxis])
+        retriever.load()
+        added.append(perf_counter() - before)
+        erase(vault, plan(vault, ids=ids))
+    for id_ in np.random.default_rng(4).choice(vault.memories.ids(), len(records)).tolist():
+        before = perf_counter()
+        erase(vault, plan(vault, ids=[id_]))
+        retriever.load()
+        deleted.append(perf_counter() - before)
+    commits = []
+    for number in range(len(records)):
+        before = perf_counter()
+        vault.meta.set("benchmark", str(number))
+        commits.append(perf_counter() - before)
+    return {
+        "commit_p50_ms": quantile(commits, 0.5),
+        "add_p50_ms": quantile(added, 0.5),
+        "delete_p50_ms": quantile(deleted, 0.5),
+    }
+
+
+def timed_search(retriever: Retriever, text: str) -> float:
+    before = perf_counter()
+    retriever.search(Query(text, NOW_MS))
+    return perf_counter() - before
+
+
+def quantile(seconds: list[float], share: float) -> float:
+    return float(np.quantile(seconds, share)) * 1000
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096 / 1e6
+
+
+if __name__ == "__main__":
+    main()

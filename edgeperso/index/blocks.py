@@ -1,0 +1,121 @@
+"""Vectors of one segment as the index holds them: whole in a small vault, as short codes in a large one.
+
+A million vectors of 384 dimensions take 768 MB as float16, more than all of the index may. Their codes take 48 MB (one
+bit for each dimension) and 384 MB (one byte): the first finds a thousand candidates, the second ranks them, and the
+vault has the exact vectors for the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeperso.index import kernels
+from edgeperso.index.codes import codes_of
+from edgeperso.index.scoring import CodeBlock, VectorBlock
+from edgeperso.types import Float32, Int64
+
+__all__ = [
+    "BitStages",
+    "Block",
+    "block_of",
+    "kept",
+    "lacks_codes",
+    "no_vectors",
+]
+
+
+Block = VectorBlock | CodeBlock
+
+
+def block_of(ids: Int64, found: Int64, vectors: NDArray[np.float16], *, whole: bool) -> Block:
+    """The vectors of ``ids`` out of ``found`` (ascending), ``whole`` or as codes."""
+    out = np.zeros((len(ids), vectors.shape[1]), dtype=np.float16)
+    present = np.zeros(len(ids), dtype=np.bool_)
+    if len(found):
+        at = np.minimum(np.searchsorted(found, ids), len(found) - 1)
+        present = found[at] == ids
+        out[present] = vectors[at[present]]
+    return VectorBlock(out, present) if whole else CodeBlock(*codes_of(out), present)
+
+
+def kept(block: Block, keep: NDArray[np.bool_]) -> Block:
+    """The rows where ``keep`` (bool[n]), copied: nothing of the others stays in memory."""
+    if isinstance(block, VectorBlock):
+        return VectorBlock(block.vectors[keep], block.present[keep])
+    return CodeBlock(block.bits[keep], block.codes[keep], block.scales[keep], block.present[keep])
+
+
+def lacks_codes(block: Block) -> bool:
+    """Whether only the bits are in memory yet."""
+    return isinstance(block, CodeBlock) and block.codes.shape[1] == 0 and bool(block.present.any())
+
+
+def no_vectors(ids: Int64) -> Block:
+    return block_of(ids, ids[:0], np.zeros((0, 0), dtype=np.float16), whole=True)
+
+
+class BitStages:
+    """The stages of a search while codes are still being read: bits alone.
+
+    The angle between two vectors is about the share of bits in which they differ times pi. Source: Charikar,
+    "Similarity estimation techniques from rounding algorithms", 2002, with the axes as hyperplanes.
+    """
+
+    def __init__(self, blocks: Sequence[CodeBlock]) -> None:
+        self._blocks = blocks
+        self._starts = np.cumsum([0, *(len(block.present) for block in blocks)])
+
+    def nearest(
+        self,
+        bits: NDArray[np.uint8],
+        codes: NDArray[np.int8],
+        candidates: int,  # noqa: ARG002 - nothing follows that could choose among more
+        keep: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[Int64, Float32]:
+        far = 8 * len(bits) + 1
+        distance = np.empty(int(self._starts[-1]), dtype=np.uint32)
+        for block, start, end in zip(self._blocks, self._starts, self._starts[1:], strict=False):
+            distance[start:end] = _distances(block.bits, bits)
+            distance[start:end][~block.present] = far
+        if mask is not None:
+            distance[~mask] = far
+        keep = min(keep, len(distance))
+        rows = np.flatnonzero(distance <= np.partition(distance, keep - 1)[keep - 1]) if keep else np.zeros(0, np.int64)
+        rows = rows[distance[rows] < far]
+        rows = rows[np.lexsort((rows, distance[rows]))][:keep]
+        return rows, _cosines(distance[rows], codes)
+
+    def estimates(self, codes: NDArray[np.int8], rows: Int64) -> Float32:
+        out = np.full(len(rows), np.nan, dtype=np.float32)
+        bits = np.packbits(codes > 0)
+        block_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(block_of):
+            block, chosen = self._blocks[number], np.flatnonzero(block_of == number)
+            local = rows[chosen] - self._starts[number]
+            there = block.present[local]
+            out[chosen[there]] = _cosines(_distances(block.bits[local[there]], bits), codes)
+        return out
+
+    def moments(self, codes: NDArray[np.int8], step: int) -> tuple[float, float]:
+        estimates = self.estimates(codes, np.arange(0, self._starts[-1], step))
+        known = estimates[~np.isnan(estimates)]
+        return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+
+
+def _distances(rows: NDArray[np.uint8], bits: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """uint32[n]: in how many bits each of ``rows`` (uint8[n, width]) differs from ``bits``."""
+    if kernels.AVAILABLE:
+        from edgeperso._native import hamming
+
+        return hamming(np.ascontiguousarray(rows), bits)
+    return np.asarray(np.bitwise_count(rows ^ bits).sum(axis=1), dtype=np.uint32)
+
+
+def _cosines(distances: NDArray[np.uint32], codes: NDArray[np.int8]) -> Float32:
+    """Cosines as `Stages` gives them, without the question's scale: one over the length of its codes."""
+    length = np.linalg.norm(codes.astype(np.float32))
+    return np.asarray(length * np.cos(np.pi * distances / len(codes)), dtype=np.float32)

@@ -1,0 +1,141 @@
+"""Codes of vectors as segments of the vault, bits apart from bytes, so that a search can start on the bits."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeperso.errors import DiskFull, ReadOnly, VaultBusy
+from edgeperso.index.blocks import Block, block_of, lacks_codes
+from edgeperso.index.parts import NUMBER_BITS, Part, number_of
+from edgeperso.index.payload import SegmentInvalid, seal, unseal
+from edgeperso.index.scoring import CodeBlock
+from edgeperso.types import Int64
+
+if TYPE_CHECKING:
+    from edgeperso.vault import Vault
+    from edgeperso.vault.segments import Segment
+
+__all__ = ["CodeStore"]
+
+_BITS = "bits"
+_CODES = "codes"
+_PIECE = 1024
+"""So many memories' codes are one piece: forgetting one of them drops 0.4 MB, not all that its part has."""
+_LEAST = 256
+"""Fewer aren't stored: reading their vectors is as quick."""
+
+
+class CodeStore:
+    """Stored codes in one embedder's space. A piece is two segments of one number, bits and codes, of memories that all
+    have a vector."""
+
+    def __init__(self, vault: Vault, embedder_id: str) -> None:
+        self._vault = vault
+        self._embedder_id = embedder_id
+
+    def numbers(self) -> list[int]:
+        """Numbers of the stored pieces, ascending."""
+        return self._vault.segments.numbers(_BITS, self._embedder_id)
+
+    def vectors(self, ids: Int64, *, whole: bool) -> Block:
+        """The block of ``ids`` (ascending) from the vault's own vectors."""
+        found, vectors = self._vault.vectors.load(self._embedder_id, int(ids[0]) - 1, int(ids[-1]))
+        return block_of(ids, found, vectors, whole=whole)
+
+    def bits(self, part: Part, numbers: list[int], dim: int) -> CodeBlock | None:
+        """The stored bits of all of ``part``, None where they aren't whole; its ``pieces`` are set to the sound ones
+        out of ``numbers``."""
+        width = -(-dim // 8)
+        bits = np.zeros((len(part), width), dtype=np.uint8)
+        held = np.zeros(len(part), dtype=np.bool_)
+        for number in _starting_in(part.ids, numbers):
+            stored = self._vault.segments.one(_BITS, self._embedder_id, number)
+            if stored is None:
+                continue
+            ids = np.asarray(stored.ids, dtype=np.int64)
+            at = np.minimum(np.searchsorted(part.ids, ids), len(part) - 1)
+            fits = bool((part.ids[at] == ids).all()) and not held[at].any()
+            found = self._arrays(stored, _BITS, ("u1",)) if fits else None
+            if found is None or found[0].size != len(ids) * width:
+                self.drop(number)
+                continue
+            bits[at] = found[0].reshape(len(ids), width)
+            held[at] = True
+            part.pieces[number] = ids
+        if not held.all():
+            return None
+        codes, scales = np.zeros((len(part), 0), np.int8), np.zeros(len(part), np.float32)
+        return CodeBlock(bits, codes, scales, held)
+
+    def codes(self, part_ids: Int64, pieces: dict[int, Int64], block: CodeBlock, dim: int) -> CodeBlock:
+        """``block`` with its codes: the stored ones, or all from the vectors where one isn't sound."""
+        codes = np.zeros((len(part_ids), dim), dtype=np.int8)
+        scales = np.zeros(len(part_ids), dtype=np.float32)
+        for number, ids in pieces.items():
+            stored = self._vault.segments.one(_CODES, self._embedder_id, number)
+            found = self._arrays(stored, _CODES, ("i1", "<f4")) if stored is not None else None
+            if found is None or found[0].size != len(ids) * dim or found[1].size != len(ids):
+                self.drop(number)
+                made = self.vectors(part_ids, whole=False)
+                assert isinstance(made, CodeBlock)
+                return made
+            at = np.searchsorted(part_ids, ids)
+            codes[at] = found[0].reshape(len(ids), dim)
+            scales[at] = found[1]
+        return CodeBlock(block.bits, codes, scales, block.present)
+
+    def _arrays(self, stored: Segment, kind: str, dtypes: Sequence[str]) -> list[NDArray[np.generic]] | None:
+        try:
+            return unseal(stored.payload, kind, self._embedder_id, np.asarray(stored.ids, dtype=np.int64), dtypes)
+        except SegmentInvalid:
+            return None
+
+    def keep(self, part: Part, numbers: list[int], generation: int) -> None:
+        """Store what of the codes of ``part`` isn't among the pieces ``numbers``, if the vault can be written and is
+        still as it was at ``generation``."""
+        block = part.block
+        part.pieces = {number: ids for number, ids in part.pieces.items() if number in numbers}
+        if not isinstance(block, CodeBlock) or lacks_codes(block):
+            return
+        held = np.isin(part.ids, np.concatenate([part.ids[:0], *part.pieces.values()]))
+        rows = np.flatnonzero(block.present & ~held)
+        for start in range(0, len(rows), _PIECE):
+            chosen = rows[start : start + _PIECE]
+            if len(chosen) >= _LEAST:
+                self._put(part, block, chosen, generation)
+
+    def _put(self, part: Part, block: CodeBlock, rows: Int64, generation: int) -> None:
+        ids = part.ids[rows]
+        bits = seal(_BITS, self._embedder_id, ids, [block.bits[rows]])
+        codes = seal(_CODES, self._embedder_id, ids, [block.codes[rows], block.scales[rows]])
+        number = number_of(ids, generation)
+        try:
+            with self._vault.transaction():
+                # A memory may have been edited or forgotten since: its old vector must not come back.
+                if self._vault.generation != generation:
+                    return
+                self._vault.segments.put(_BITS, self._embedder_id, number, ids, bits)
+                self._vault.segments.put(_CODES, self._embedder_id, number, ids, codes)
+        except (ReadOnly, DiskFull, VaultBusy):
+            return
+        part.pieces[number] = ids
+
+    def drop(self, number: int) -> None:
+        try:
+            with self._vault.transaction():
+                for kind in (_BITS, _CODES):
+                    self._vault.segments.drop(kind, self._embedder_id, number)
+        except (ReadOnly, DiskFull, VaultBusy):
+            return
+
+
+def _starting_in(ids: Int64, numbers: list[int]) -> list[int]:
+    """Those of ``numbers`` (ascending) whose first memory is one of ``ids``."""
+    first, last = int(ids[0]) << NUMBER_BITS, (int(ids[-1]) + 1) << NUMBER_BITS
+    near = np.array(numbers[bisect_left(numbers, first) : bisect_right(numbers, last)], dtype=np.int64)
+    return [int(number) for number in near[np.isin(near >> NUMBER_BITS, ids)]]
