@@ -1,18 +1,22 @@
-"""Scores by words: BM25 over the segments' postings, in numpy."""
+"""Scores by words: BM25 over the segments' postings, in numpy and by native kernels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.index.found import Found, found_in
-from edgeperso.index.segment import Segment
+from edgeperso.index.segment import Segment, term_hash
 from edgeperso.types import Float32, Int64
 
-__all__ = ["Bm25"]
+if TYPE_CHECKING:
+    from edgeperso._native import SegmentPostings
+
+__all__ = ["Bm25", "NativeBm25"]
 
 
 class Bm25:
@@ -30,8 +34,7 @@ class Bm25:
         self._total = int(self._offsets[-1])
         none = np.zeros(0, dtype=np.float32)
         lengths = np.concatenate([none, *(segment.lengths.astype(np.float32) for segment in self._segments)])
-        average = float(lengths.mean()) if self._total else 0.0
-        self._norms = (k1 * (1.0 - b + b * lengths / max(average, 1e-9))).astype(np.float32)
+        self._norms = (k1 * (1.0 - b + b * lengths / _average_length(self._segments))).astype(np.float32)
 
     def idf(self, term: str) -> float:
         """How telling ``term`` is, 0 where nothing holds it."""
@@ -60,3 +63,63 @@ class Bm25:
     def at(self, terms: Mapping[str, float], rows: Int64) -> Float32:
         """``float32[len(rows)]``: the scores of ``rows``."""
         return self.scores(terms)[rows]
+
+
+class NativeBm25:
+    """The same scores from the extension. Nothing is merged: a segment's postings are used as they lie.
+
+    Args:
+        reuse: an older scorer, whose segments needn't be checked again where they are the same objects.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        *,
+        k1: float,
+        b: float,
+        reuse: NativeBm25 | None = None,
+        implementation: str | None = None,
+    ) -> None:
+        from edgeperso._native import Bm25Index
+
+        known = reuse.parts if reuse else {}
+        # By identity, which is safe since the parts hold their segments.
+        self.parts: dict[int, tuple[Segment, SegmentPostings]] = {
+            id(segment): known.get(id(segment)) or (segment, _postings(segment)) for segment in segments
+        }
+        parts = [self.parts[id(segment)][1] for segment in segments]
+        self._index = Bm25Index(parts, k1, b, _average_length(segments), implementation)
+
+    def idf(self, term: str) -> float:
+        """How telling ``term`` is, 0 where nothing holds it."""
+        return self._index.idf(term_hash(term))
+
+    def scores(self, terms: Mapping[str, float]) -> Float32:
+        """``float32[rows]``, 0 and more: the weighted sum over ``terms`` (term to weight)."""
+        return self._index.scores(*_hashed(terms))
+
+    def top(self, terms: Mapping[str, float], k: int, mask: NDArray[np.bool_] | None = None) -> Found:
+        """The ``k`` best rows above 0 among those that ``mask`` (bool[rows]) lets through."""
+        (rows, scores), mean, deviation = self._index.top(*_hashed(terms), k, mask)
+        return Found(rows, scores, mean, deviation)
+
+    def at(self, terms: Mapping[str, float], rows: Int64) -> Float32:
+        """``float32[len(rows)]``: the scores of ``rows``."""
+        return self._index.at(*_hashed(terms), np.ascontiguousarray(rows))
+
+
+def _average_length(segments: Sequence[Segment]) -> float:
+    """Terms in a memory, above 0."""
+    rows = sum(len(segment.lengths) for segment in segments)
+    return max(sum(int(segment.lengths.sum()) for segment in segments) / max(rows, 1), 1e-9)
+
+
+def _postings(segment: Segment) -> SegmentPostings:
+    from edgeperso._native import SegmentPostings
+
+    return SegmentPostings(segment.hashes, segment.starts, segment.rows, segment.counts, segment.lengths)
+
+
+def _hashed(terms: Mapping[str, float]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    return np.array([term_hash(term) for term in terms], np.uint64), np.array(list(terms.values()), np.float64)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeperso.index import kernels
 from edgeperso.index.code_scan import CodeBlock, CodeScan
 from edgeperso.index.dense import DenseScan, VectorBlock
 from edgeperso.index.found import Found
-from edgeperso.index.lexical import Bm25
+from edgeperso.index.lexical import Bm25, NativeBm25
+from edgeperso.index.segment import Segment
 from edgeperso.types import Float32, Int64
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Found",
     "LexicalScorer",
     "VectorBlock",
+    "lexical_scorer",
 ]
 
 
@@ -55,3 +58,16 @@ class DenseScorer(Protocol):
     def at(self, vector: Float32, rows: Int64) -> Float32:
         """float32[len(rows)]: the exact cosines of ``rows``."""
         ...
+
+
+def lexical_scorer(
+    segments: Sequence[Segment], *, k1: float, b: float, reuse: LexicalScorer | None = None
+) -> LexicalScorer:
+    """BM25 by native kernels, or by numpy where the extension is missing.
+
+    Args:
+        reuse: the scorer before, which makes this one quick to build where most segments are the same objects.
+    """
+    if kernels.AVAILABLE:
+        return NativeBm25(segments, k1=k1, b=b, reuse=reuse if isinstance(reuse, NativeBm25) else None)
+    return Bm25(segments, k1=k1, b=b)
