@@ -13,7 +13,7 @@
 namespace edgeperso {
 namespace {
 
-constexpr std::size_t ahead = 4;  // rows that lie anywhere in memory are asked for so many rows early
+constexpr std::size_t ahead = 12;  // rows that lie anywhere in memory are asked for so many rows early
 
 void fetch(const std::int8_t* row, std::size_t dim) {
     for (std::size_t i = 0; i < dim; i += 64) {
@@ -168,47 +168,57 @@ AVX2 std::size_t above(const float* values, std::size_t n, float limit, std::uin
 
 namespace avx512 {
 
-AVX512 inline __m512i differing(const std::uint8_t* code, const std::uint8_t* query, std::size_t whole,
-                                __mmask64 tail) {
-    __m512i sums = _mm512_setzero_si512();
-    for (std::size_t i = 0; i < whole; i += 64) {
-        const __m512i x = _mm512_xor_si512(_mm512_loadu_si512(code + i), _mm512_loadu_si512(query + i));
-        sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(x));
+// The last part of a query, which may be shorter than a register. Masked loads never touch what lies beyond.
+struct Tail {
+    std::size_t start;
+    __mmask64 lanes;
+    __m512i query;
+};
+
+AVX512 inline __m512i differing(const std::uint8_t* code, const std::uint8_t* query, const Tail& tail) {
+    const __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi8(tail.lanes, code + tail.start), tail.query);
+    __m512i sums = _mm512_popcnt_epi64(x);
+    for (std::size_t i = 0; i < tail.start; i += 64) {
+        const __m512i more = _mm512_xor_si512(_mm512_loadu_si512(code + i), _mm512_loadu_si512(query + i));
+        sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(more));
     }
-    // Masked loads never touch what lies beyond.
-    const __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi8(tail, code + whole),
-                                       _mm512_maskz_loadu_epi8(tail, query + whole));
-    return _mm512_add_epi64(sums, _mm512_popcnt_epi64(x));
+    return sums;
 }
 
-// The sums of a's and b's lanes, pair by pair, side by side in each 128 bits.
-AVX512 inline __m512i joined(__m512i a, __m512i b) {
-    return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+// Four rows' counts, each below 2^16, in 16 bits of each lane.
+AVX512 inline __m512i packed(const __m512i* x) {
+    const __m512i low = _mm512_or_si512(x[0], _mm512_slli_epi64(x[1], 16));
+    return _mm512_or_si512(low, _mm512_or_si512(_mm512_slli_epi64(x[2], 32), _mm512_slli_epi64(x[3], 48)));
 }
 
-// 128-bit parts: a0 + a1, a2 + a3, b0 + b1, b2 + b3.
-AVX512 inline __m512i folded(__m512i a, __m512i b) {
-    return _mm512_add_epi64(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
+// Counts of eight rows, each the sum of its vector's lanes. Packed first, since moving lanes is what the scan would wait
+// for.
+AVX512 inline __m256i summed(const __m512i* x) {
+    const __m512i first = packed(x);
+    const __m512i second = packed(x + 4);
+    const __m512i pairs =
+        _mm512_add_epi64(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second));
+    const __m256i half = _mm256_add_epi64(_mm512_castsi512_si256(pairs), _mm512_extracti64x4_epi64(pairs, 1));
+    const __m128i whole = _mm_add_epi64(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    return _mm256_cvtepu16_epi32(whole);
 }
 
 AVX512 void distances(const std::uint8_t* codes, const std::uint8_t* query, std::size_t n, std::size_t width,
                       std::uint32_t* out) {
-    const std::size_t whole = width / 64 * 64;
-    const __mmask64 tail = (std::uint64_t{1} << (width - whole)) - 1;
+    const std::size_t start = width / 64 * 64;
+    const __mmask64 lanes = (std::uint64_t{1} << (width - start)) - 1;
+    const Tail tail = {start, lanes, _mm512_maskz_loadu_epi8(lanes, query + start)};
     std::size_t row = 0;
-    // Eight rows at a time, summed across by a tree: a reduction for each row would cost more than the counting.
-    for (; row + 8 <= n; row += 8) {
+    for (; 8 * width < 65536 && row + 8 <= n; row += 8) {
         __m512i x[8];
         for (std::size_t j = 0; j < 8; ++j) {
-            x[j] = differing(codes + (row + j) * width, query, whole, tail);
+            x[j] = differing(codes + (row + j) * width, query, tail);
         }
-        const __m512i first = folded(joined(x[0], x[1]), joined(x[2], x[3]));
-        const __m512i second = folded(joined(x[4], x[5]), joined(x[6], x[7]));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + row), _mm512_cvtepi64_epi32(folded(first, second)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + row), summed(x));
     }
     for (; row < n; ++row) {
         out[row] = static_cast<std::uint32_t>(
-            _mm512_reduce_add_epi64(differing(codes + row * width, query, whole, tail)));
+            _mm512_reduce_add_epi64(differing(codes + row * width, query, tail)));
     }
 }
 
