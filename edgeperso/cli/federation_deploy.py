@@ -174,13 +174,13 @@ def serve(
 ) -> None:
     """Serve one run to its end. The same command goes on with it after a crash."""
     from edgeperso.assistant import DEFAULT_MODEL
+    from edgeperso_federated.deploy.app import write_app
     from edgeperso_federated.deploy.certificates import make_certificates
-    from edgeperso_federated.deploy.commands import APP, environment, finished, local_connection, start_run, superlink
+    from edgeperso_federated.deploy.commands import environment, finished, local_connection, start_run, superlink
     from edgeperso_federated.deploy.processes import Process, wait_for_port
     from edgeperso_federated.errors import RoundFailed
+    from edgeperso_federated.flower.settings import DEFAULTS
 
-    if not (APP / "pyproject.toml").exists():
-        raise UsageError("The Flower app isn't there.", hint="Serve from a checkout of edgeperso.")
     folder = folder.resolve()
     config = {"federation": name, "model": str(run.catalogue.locate(model or DEFAULT_MODEL).resolve())}
     config |= {"folder": str(folder / "run"), **dict(map(_setting, settings or ()))}
@@ -188,6 +188,13 @@ def serve(
     if not (certificates / "ca.crt").exists():
         make_certificates(certificates, [*(address or ()), local])
         run.out.note(f"Give those who take part {certificates / 'ca.crt'}.")
+    app = write_app(
+        folder / "app",
+        "edgeperso-federated",
+        server="edgeperso_federated.flower.server_app:app",
+        client="edgeperso_federated.flower.client_app:app",
+        config=DEFAULTS,
+    )
     env = environment(folder / "flower")
     command = superlink(host=host, port=port, certificates=certificates, database=folder / "nodes.db")
     stop = Event()
@@ -196,7 +203,7 @@ def serve(
         here = local_connection("here", env, address=f"{local}:{port}", authority=certificates / "ca.crt")
         _let_in(here, node or [], folder)
         run.out.note(f"Serving on port {port}; Ctrl-C ends it.")
-        found = finished(here, start_run(here, APP, config), timeout_s=_FOREVER_S, stop=stop)
+        found = finished(here, start_run(here, app, config), timeout_s=_FOREVER_S, stop=stop)
     if found is None:
         raise Cancelled("Stopped.", hint="The same command goes on with the run.")
     if not found.completed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from edgeperso.errors import UsageError
 from edgeperso_federated.broker.consent import Consent, save_consent
 from edgeperso_federated.broker.proxy import Answer
 from edgeperso_federated.broker.task import Task
+from edgeperso_federated.deploy.app import write_app
 from edgeperso_federated.errors import FederationError, RoundFailed
 from edgeperso_federated.flower.server_app import Server
-from edgeperso_federated.flower.settings import Books, Settings
+from edgeperso_federated.flower.settings import DEFAULTS, Books, Settings
 from edgeperso_federated.flower.wire import Reply, reply
 from edgeperso_federated.privacy.ledger import Budget
 from edgeperso_federated.rounds import FederatedRun
@@ -174,6 +176,17 @@ def test_a_killed_server_goes_on_with_the_same_people(
     assert [[one for one in client.rounds if one == 2] for client in clients] == [one * 2 for one in asked]
     assert [one["round"] for one in records(tmp_path)] == [1, 2]
     assert all(one["summed"] == 2 for one in records(tmp_path))
+
+
+def test_both_ways_to_run_the_app_have_one_configuration(tmp_path: Path) -> None:
+    project = Path(__file__).parents[2] / "federated" / "pyproject.toml"
+    checked_in = tomllib.loads(project.read_text())["tool"]["flwr"]["app"]
+    assert checked_in["config"] == dict(DEFAULTS)
+    parts = {"server": checked_in["components"]["serverapp"], "client": checked_in["components"]["clientapp"]}
+    written = tomllib.loads((write_app(tmp_path, "some-app", **parts, config=DEFAULTS) / "pyproject.toml").read_text())
+    app = written["tool"]["flwr"]["app"]
+    assert (app["config"], app["components"]) == (checked_in["config"], checked_in["components"])
+    assert (tmp_path / "LICENSE").exists()
 
 
 def test_a_folder_of_another_run_is_not_gone_on_from(tmp_path: Path, tiny_path: Path, nodes: dict[int, Node]) -> None:

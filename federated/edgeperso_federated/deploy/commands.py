@@ -24,7 +24,6 @@ from edgeperso.errors import UsageError
 from edgeperso_federated.errors import FederationError
 
 __all__ = [
-    "APP",
     "QUIET",
     "Connection",
     "Outcome",
@@ -48,8 +47,8 @@ QUIET: Final[Mapping[str, str]] = {
 }
 """Variables with which nothing is sent anywhere but to the server."""
 
-APP: Final = Path(__file__).parent.parent.parent
-"""The folder with the Flower app: ``federated/`` of a checkout."""
+_PACKAGES: Final = Path(__file__).parent.parent.parent
+"""Where this package lies."""
 
 _PATIENCE_S: Final = 60.0
 _PULSE_S: Final = 0.5
@@ -60,7 +59,7 @@ def environment(flower_home: Path) -> dict[str, str]:
     nothing of edgeperso's: where a vault and its key file are is no concern of Flower's processes."""
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
-    here = str(APP)
+    here = str(_PACKAGES)
     python = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     ours = {name: value for name, value in os.environ.items() if not name.startswith("EDGEPERSO_")}
     return {**ours, **QUIET, "FLWR_HOME": str(flower_home), "PATH": path, "PYTHONPATH": python}

@@ -9,6 +9,7 @@ from typing import Final
 
 from edgeperso.errors import UsageError
 from edgeperso.evals.report import Result, load_all
+from edgeperso_federated.deploy.app import write_app
 from edgeperso_federated.deploy.commands import finished, local_connection, simulation_environment, start_run, superlink
 from edgeperso_federated.deploy.processes import Process, free_port, wait_for_port
 from edgeperso_federated.errors import FederationError
@@ -19,23 +20,7 @@ __all__ = ["simulate_on_flower"]
 
 _FOREVER_S: Final = 30 * 24 * 3600.0
 _HOST: Final = "127.0.0.1"
-_APP: Final = """
-[project]
-name = "edgeperso-simulation"
-version = "0.1.0"
-description = "Virtual clients of a simulated federation"
-license = { file = "LICENSE" }
-
-[tool.flwr.app]
-publisher = "edgeperso"
-
-[tool.flwr.app.components]
-serverapp = "edgeperso_federated.flower.virtual:server"
-clientapp = "edgeperso_federated.flower.virtual:client"
-
-[tool.flwr.app.config]
-folder = ""
-"""
+_MODULE: Final = "edgeperso_federated.flower.virtual"
 
 
 def simulate_on_flower(settings: Settings, model: Path, folder: Path) -> Result:
@@ -52,10 +37,13 @@ def simulate_on_flower(settings: Settings, model: Path, folder: Path) -> Result:
     asked.save(folder)
     log = folder / "flower.log"
     with tempfile.TemporaryDirectory(prefix="edgeperso-") as name:
-        app = Path(name) / "app"
-        app.mkdir()
-        (app / "pyproject.toml").write_text(_APP)
-        (app / "LICENSE").write_text("Apache-2.0\n")
+        app = write_app(
+            Path(name) / "app",
+            "edgeperso-simulation",
+            server=f"{_MODULE}:server",
+            client=f"{_MODULE}:client",
+            config={"folder": ""},
+        )
         env, port = simulation_environment(Path(name) / "flower"), free_port()
         command = superlink(host=_HOST, port=port, certificates=None, database=None, simulation=True)
         with Process(command, env, log) as link:

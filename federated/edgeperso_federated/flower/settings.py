@@ -27,7 +27,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edgeperso.adaptation.plan import LoraShape
 from edgeperso.engine.gguf import check_model_file
@@ -42,7 +42,42 @@ from edgeperso_federated.orders import Robust, RunPlan
 from edgeperso_federated.privacy.plans import Central, Local, Sampling
 from edgeperso_federated.secagg import LEAST_COHORT
 
-__all__ = ["Books", "Settings"]
+__all__ = ["DEFAULTS", "Books", "Settings"]
+
+DEFAULTS: Final[Mapping[str, str | int | float | bool]] = {
+    "federation": "default",
+    "model": "",
+    "folder": "",
+    "method": "ffa",
+    "rank": 8,
+    "alpha": 16.0,
+    "targets": "attn_q attn_k attn_v attn_output",
+    "rounds": 3,
+    "population": 3,
+    "cohort": 3,
+    "asked": 0,
+    "quorum": 3,
+    "bound": 1.0,
+    "sampling": "fixed",
+    "weighting": "equal",
+    "robust": "none",
+    "hostile": 0,
+    "secure": True,
+    "group": 0,
+    "roster": "",
+    "privacy": "central",
+    "noise": 1.0,
+    "epsilon": 8.0,
+    "delta": 1e-6,
+    "rate": 1e-3,
+    "epochs": 1,
+    "max-tokens": 512,
+    "minutes": 5.0,
+    "check": True,
+    "wait-s": 300.0,
+    "deadline-s": 900.0,
+}
+"""All that a run may set, and what it is else; the same as in ``federated/pyproject.toml``."""
 
 
 @dataclass(frozen=True, slots=True)
