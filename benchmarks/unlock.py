@@ -10,7 +10,7 @@ where it was. Then, in this process:
 - ``rss_mb``: resident memory of the process then, all of it.
 - ``hybrid_p50_ms``, ``hybrid_p95_ms``: searches through the retriever, without embedding the question.
 - ``add_p50_ms``: one memory and its vector stored, and the index in step. ``delete_p50_ms``: one of the old ones
-  forgotten, likewise; ``commit_p50_ms``: what one transaction of one row takes, of which adding has two and deleting
+  forgotten, likewise (what was dropped with it is stored again on a thread, after that); ``commit_p50_ms``: what one transaction of one row takes, of which adding has two and deleting
   two and a fold of the log into the file.
 
 The file cache is warm: the vault was read before.
@@ -180,14 +180,15 @@ def change(vault: Vault, retriever: Retriever, records: list[Record], vectors: F
         before = perf_counter()
         ids = vault.memories.add([record]).ids
         vault.vectors.put(GivenVectors.id, ids, vector[np.newaxis])
-        retriever.load()
+        retriever.refresh()
         added.append(perf_counter() - before)
         erase(vault, plan(vault, ids=ids))
     for id_ in np.random.default_rng(4).choice(vault.memories.ids(), len(records)).tolist():
         before = perf_counter()
         erase(vault, plan(vault, ids=[id_]))
-        retriever.load()
+        retriever.refresh()
         deleted.append(perf_counter() - before)
+        retriever.load()
     commits = []
     for number in range(len(records)):
         before = perf_counter()

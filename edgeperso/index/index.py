@@ -16,7 +16,15 @@ from edgeperso.index.blocks import BitStages, Block, kept, lacks_codes, no_vecto
 from edgeperso.index.code_store import CodeStore
 from edgeperso.index.columns import Columns
 from edgeperso.index.parts import Part, PartStore
-from edgeperso.index.scoring import Bm25, CodeBlock, CodeScan, DenseScan, DenseScorer, LexicalScorer, VectorBlock
+from edgeperso.index.scoring import (
+    CodeBlock,
+    CodeScan,
+    DenseScan,
+    DenseScorer,
+    LexicalScorer,
+    VectorBlock,
+    lexical_scorer,
+)
 from edgeperso.index.segment import MAX_MEMORIES, Segment, joined
 from edgeperso.index.words import Analyzer
 from edgeperso.types import Float32, Int64
@@ -55,6 +63,7 @@ class Index:
         self._codes = CodeStore(vault, embedder_id)
         self._generation: int | None = None
         self._lock = threading.RLock()
+        self._lexical = lexical_scorer([], k1=_K1, b=_B)
         self._worker: threading.Thread | None = None
         self._clear()
 
@@ -334,7 +343,8 @@ class Index:
             self._codes.keep(part, self._codes.numbers(), self._generation)
 
     def _assemble(self) -> None:
-        self._lexical: LexicalScorer = Bm25([part.segment for part in self._parts], k1=_K1, b=_B)
+        segments = [part.segment for part in self._parts]
+        self._lexical = lexical_scorer(segments, k1=_K1, b=_B, reuse=self._lexical)
         whole = [part.block for part in self._parts if isinstance(part.block, VectorBlock)]
         if len(whole) == len(self._parts):
             self._dense: DenseScorer = DenseScan(whole)

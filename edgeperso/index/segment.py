@@ -66,7 +66,7 @@ class Segment:
         there = keep[self.rows]
         owners = np.repeat(self.hashes, np.diff(self.starts))[there]
         place = np.cumsum(keep) - 1
-        return _of_postings(self.ids[keep], owners, place[self.rows[there]], self.counts[there], self.lengths[keep])
+        return _of_sorted(self.ids[keep], owners, place[self.rows[there]], self.counts[there], self.lengths[keep])
 
 
 def term_hash(term: str) -> int:
@@ -146,13 +146,23 @@ def _of_postings(
 ) -> Segment:
     """A segment of postings in any order: each one's term, row and count."""
     order = np.lexsort((rows, owners))
-    owners = owners[order]
+    return _of_sorted(ids, owners[order], rows[order], counts[order], lengths)
+
+
+def _of_sorted(
+    ids: Int64,
+    owners: NDArray[np.uint64],
+    rows: Int64,
+    counts: NDArray[np.uint16],
+    lengths: NDArray[np.int32],
+) -> Segment:
+    """A segment of postings by term and row."""
     first = np.flatnonzero(np.diff(owners, prepend=owners[:1] + np.uint64(1)))
     return Segment(
         ids=ids,
         hashes=owners[first],
         starts=np.append(first, len(owners)).astype(np.int32),
-        rows=rows[order].astype(np.uint16),
-        counts=counts[order],
+        rows=rows.astype(np.uint16),
+        counts=counts,
         lengths=lengths,
     )

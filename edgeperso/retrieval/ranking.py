@@ -28,26 +28,27 @@ def without_duplicates(index: Index, rows: Int64, limit: int) -> tuple[Int64, di
     kept: list[int] = []
     repeated: dict[int, int] = {}
     seen: dict[int, int] = {}
-    vectors = np.zeros((0, 0), dtype=np.float32)
+    vectors = index.vectors(rows[:0])
     for start in range(0, len(rows), limit):
         chunk = rows[start : start + limit]
-        found = index.vectors(chunk)
-        if not len(vectors):
-            vectors = np.zeros((limit, found.shape[1]), dtype=np.float32)
-        for row, vector in zip(chunk.tolist(), found, strict=True):
+        before, fresh = len(kept), index.vectors(chunk)
+        among = np.concatenate([vectors, fresh]) @ fresh.T
+        places = list(range(before))  # in ``among``, of what is kept
+        for place, row in enumerate(chunk.tolist()):
             twin = seen.get(int(columns.digest[row]))
             if twin is None and kept:
-                cosines = vectors[: len(kept)] @ vector
+                cosines = among[places, place]
                 nearest = int(np.argmax(cosines))
                 twin = kept[nearest] if cosines[nearest] >= _SAME_COSINE else None
             if twin is not None and (columns.open[twin] or not columns.open[row]):
                 repeated[twin] = repeated.get(twin, 0) + 1
                 continue
-            vectors[len(kept)] = vector
+            places.append(before + place)
             kept.append(row)
             seen.setdefault(int(columns.digest[row]), row)
             if len(kept) == limit:
                 return np.array(kept, dtype=np.int64), repeated
+        vectors = np.concatenate([vectors, fresh[[place - before for place in places[before:]]]])
     return np.array(kept, dtype=np.int64), repeated
 
 

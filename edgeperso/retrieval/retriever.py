@@ -107,6 +107,10 @@ class Retriever:
         places = self._best_first(found, score, np.arange(len(rows)))[: query.limit]
         return self._hits(found, places, score, parts, {})
 
+    def refresh(self) -> None:
+        """Follow the vault now, not first at the next search."""
+        self._index.refresh()
+
     def load(self) -> None:
         """Wait until all of the index is in memory: a search answers before that, in a large vault less exactly and
         more slowly."""
