@@ -9,9 +9,10 @@ where it was. Then, in this process:
 - ``full_s``: to the moment when nothing of the index is left to load.
 - ``rss_mb``: resident memory of the process then, all of it.
 - ``hybrid_p50_ms``, ``hybrid_p95_ms``: searches through the retriever, without embedding the question.
-- ``add_p50_ms``: one memory and its vector stored, and the index in step. ``delete_p50_ms``: one of the old ones
-  forgotten, likewise (what was dropped with it is stored again on a thread, after that); ``commit_p50_ms``: what one transaction of one row takes, of which adding has two and deleting
-  two and a fold of the log into the file.
+- ``add_p50_ms``: one memory and its vector stored, in a transaction each, and the index in step.
+- ``delete_p50_ms``: one of the old ones forgotten, and the index in step; what was dropped with it is stored again on a
+  thread, after that.
+- ``commit_p50_ms``: what a transaction of one row takes on this disk.
 
 The file cache is warm: the vault was read before.
 """
@@ -97,7 +98,8 @@ class Corpus:
         chance = np.random.default_rng((self._seed, 2, start))
         made = self._centres[chance.integers(0, CENTRES, count)]
         made += chance.standard_normal((count, DIM), dtype=np.float32)
-        return made / np.linalg.norm(made, axis=1, keepdims=True)
+        made /= np.linalg.norm(made, axis=1, keepdims=True)
+        return made
 
     def questions(self, count: int, n: int) -> Iterator[tuple[str, Float32]]:
         """Four words of a memory, and a vector near its own."""
@@ -165,12 +167,13 @@ def build(home: Path, n: int, seed: int) -> None:
         vault.meta.set(WHOLE, "yes")
         if active_space(vault) is None:
             vault.meta.set("embedder", GivenVectors.id)
-        while ids := vault.vectors.missing(GivenVectors.id, BATCH):
-            numbers = np.array([int(memory.locator) for memory in vault.memories.get(ids)])
-            start = int(numbers[0]) // BATCH * BATCH
-            made = corpus.vectors(start, min(BATCH, n - start))
-            here = (numbers >= start) & (numbers < start + len(made))
-            vault.vectors.put(GivenVectors.id, np.array(ids)[here], made[numbers[here] - start])
+        ids = vault.vectors.missing(GivenVectors.id, n)
+        for chosen in (ids[first : first + BATCH] for first in range(0, len(ids), BATCH)):
+            numbers = np.array([int(memory.locator) for memory in vault.memories.get(chosen)])
+            for start in np.unique(numbers // BATCH * BATCH).tolist():
+                here = numbers // BATCH * BATCH == start
+                made = corpus.vectors(start, min(BATCH, n - start))[numbers[here] - start]
+                vault.vectors.put(GivenVectors.id, np.array(chosen)[here], made)
         Retriever(vault, GivenVectors()).load()
 
 

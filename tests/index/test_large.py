@@ -1,4 +1,4 @@
-"""A large vault's index: codes in memory and in the vault, read in the background, exact vectors left where they are."""
+"""A large vault's index: codes in memory and in the vault, read in the background; exact vectors stay in the vault."""
 
 from __future__ import annotations
 
