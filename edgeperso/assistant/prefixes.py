@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeperso.engine import Engine
 from edgeperso.engine.origin import identity
-from edgeperso.errors import VaultError
+from edgeperso.errors import ModelNotFound, VaultError
 from edgeperso.events import Event, emit
 from edgeperso.vault import Vault
 
@@ -26,6 +26,8 @@ __all__ = ["LEAST_TOKENS", "Prefixes"]
 LEAST_TOKENS: Final = 32
 """Shorter beginnings are evaluated in about the time that the vault takes to hand out their states."""
 _MODEL: Final = "states_model"
+_WITHOUT: Final = (VaultError, ModelNotFound, OSError)
+"""The vault is busy or can't be written, or the model's file went away while it runs: then it goes without states."""
 
 
 class Prefixes:
@@ -40,7 +42,7 @@ class Prefixes:
         if len(tokens) < LEAST_TOKENS or engine.begin_with(tokens):
             return len(tokens) >= LEAST_TOKENS
         state = None
-        with suppress(VaultError):  # busy, or nothing can be written: then without it
+        with suppress(*_WITHOUT):
             binding = engine.state_binding(self._sha256(engine.info.path))
             state = self._vault.states.load(binding, _digest(tokens))
         if state is None:
@@ -54,7 +56,7 @@ class Prefixes:
         doesn't. Returns whether it did."""
         if len(tokens) < LEAST_TOKENS:
             return False
-        with suppress(VaultError):
+        with suppress(*_WITHOUT):
             sha256 = self._sha256(engine.info.path)
             binding, prefix = engine.state_binding(sha256), _digest(tokens)
             if self._vault.states.has(binding, prefix):

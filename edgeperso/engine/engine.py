@@ -273,7 +273,7 @@ class Engine:
             raise UsageError("A context and a tail must have tokens.")
         with self.lock:
             self._check_prompt(list(prefix), max((len(c) + len(t) for c, t in branches), default=0))
-            self._evaluate(prefix)
+            self._hold(list(prefix))
             return score_tails(self._model, branches)
 
     def next_log_probs(self, tokens: Sequence[int]) -> Float32:
@@ -340,9 +340,9 @@ class Engine:
             kept = len(model.held)
         else:
             # The last token is always evaluated anew: the context keeps states, not logits.
-            kept = model.keep(min(_common_prefix(model.held, tokens), len(tokens) - 1))
+            kept = self._keep(tokens, len(tokens) - 1)
         self._holder = ticket
-        cut = self._cut(kept, tokens)
+        cut = max(kept, self._expected(tokens))
         whole = model.append(tokens[kept:cut], cancel) and model.append(tokens[cut:], cancel)
         if whole and kept < len(tokens) - 1:
             model.logits()
@@ -364,13 +364,27 @@ class Engine:
             raise ModelError("The engine is closed.", hint="Open it again.")
         return self._native
 
-    def _cut(self, kept: int, tokens: list[int]) -> int:
-        """Where to cut what is evaluated after the first ``kept`` tokens: where the expected beginning ends."""
+    def _expected(self, tokens: list[int]) -> int:
+        """How long the expected beginning is, if ``tokens`` begin so; else 0."""
         end = len(self._prefix)
-        return end if kept < end < len(tokens) and tokens[:end] == self._prefix else kept
+        return end if tokens[:end] == self._prefix else 0
+
+    def _keep(self, tokens: list[int], most: int) -> int:
+        """Drop all but what the context shares with ``tokens``, ``most`` of it at most. The expected beginning stays
+        whole or goes: so its state never depends on what was held before. Returns how many tokens stayed."""
+        kept = min(_common_prefix(self._model.held, tokens), most)
+        return self._model.keep(0 if kept < min(self._expected(tokens), most) else kept)
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         self.advance(list(tokens), None, None)
+
+    def _hold(self, tokens: list[int]) -> None:
+        """Make the context hold exactly ``tokens``, where no logits after them are wanted."""
+        kept = self._keep(tokens, len(tokens))
+        self._holder = None
+        cut = max(kept, self._expected(tokens))
+        self._model.append(tokens[kept:cut])
+        self._model.append(tokens[cut:])
 
     def _check_prompt(self, tokens: list[int], room: int) -> None:
         if not tokens:

@@ -230,6 +230,12 @@ def test_a_busy_vault_still_answers(me: Assistant, monkeypatch: pytest.MonkeyPat
     assert ask(me).text
 
 
+def test_a_model_whose_file_went_away_still_answers(me: Assistant, tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").unlink()
+    assert ask(me).text
+    assert states(me) == 0
+
+
 @pytest.mark.model
 def test_the_default_model_says_the_same_after_a_restart(
     opener: Callable[..., Assistant], caplog: pytest.LogCaptureFixture

@@ -52,6 +52,22 @@ def test_what_follows_a_restored_state_is_the_same_to_the_last_digit(tiny: Engin
     assert evaluated(tiny) == len(MORE)
 
 
+def test_what_is_judged_after_a_restored_state_is_the_same_to_the_last_digit(tiny: Engine) -> None:
+    """As a small model judges notes: the beginning alone comes first, then each note, then the whole prompt."""
+
+    def judged() -> tuple[list[float], list[float]]:
+        scores = tiny.score_tails(PREFIX, [([50, 51], [52, 53]), ([60], [61])])
+        return [score.log_likelihood for score in scores], tiny.next_log_probs([*PREFIX, *MORE]).tolist()
+
+    state = saved(tiny)
+    tiny.begin_with(PREFIX)
+    cold = judged()
+    tiny.clear()
+    assert tiny.begin_with(PREFIX, state)
+    assert judged() == cold
+    assert tiny.prefix_state(PREFIX) == state
+
+
 def test_a_state_serves_another_engine_of_the_same_model(tiny: Engine, tiny_path: Path) -> None:
     state = saved(tiny)
     tiny.begin_with(PREFIX)
@@ -130,6 +146,14 @@ def test_the_soft_prompt_before_it_is_part_of_the_state(tiny: Engine) -> None:
     assert not tiny.begin_with(PREFIX, plain)
     assert tiny.begin_with(PREFIX, state)
     np.testing.assert_array_equal(tiny.next_log_probs([*PREFIX, *MORE]), whole)
+
+
+def test_the_state_does_not_depend_on_what_was_held_before(tiny: Engine) -> None:
+    state = saved(tiny)
+    tiny.next_log_probs([*PREFIX[:20], 7, 8, 9])
+    tiny.begin_with(PREFIX)
+    tiny.next_log_probs([*PREFIX, *MORE])
+    assert tiny.prefix_state(PREFIX) == state
 
 
 def test_clearing_ends_the_expectation(tiny: Engine) -> None:
