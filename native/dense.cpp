@@ -9,13 +9,30 @@
 namespace edgeperso {
 namespace {
 
+constexpr std::size_t widening = 4;  // so many times the candidates are taken by their bits alone
 constexpr std::size_t chunk = 1024;  // rows at a time: their distances stay in the first-level cache
+
+using Distant = std::pair<std::uint32_t, std::uint32_t>;  // row, distance
+
+// Room that a thread keeps from one search to the next: asking the system for it anew costs as much as filling it.
+struct Room {
+    std::vector<Distant> near;
+    std::vector<Scored> found;
+    std::vector<Scored> ranked;
+};
+
+Room& room() {
+    thread_local Room own;
+    return own;
+}
 
 // The nearest rows so far, by a falling limit: whoever isn't nearer than the limit can't be among the `wanted` any more.
 class Nearest {
    public:
     Nearest(std::size_t wanted, std::size_t farthest)
-        : wanted_(wanted), counts_(farthest + 1), edge_(static_cast<std::uint32_t>(farthest)) {}
+        : wanted_(wanted), counts_(farthest + 1), edge_(static_cast<std::uint32_t>(farthest)), kept_(room().near) {
+        kept_.clear();
+    }
 
     // Rows come in ascending order, so one that is as far as the edge comes too late once there are enough.
     std::uint32_t limit() const { return within_ >= wanted_ ? edge_ : edge_ + 1; }
@@ -48,7 +65,7 @@ class Nearest {
     std::vector<std::size_t> counts_;  // of kept rows, by distance
     std::size_t within_ = 0;           // kept rows at the edge or nearer
     std::uint32_t edge_;
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> kept_;
+    std::vector<Distant>& kept_;
 };
 
 }  // namespace
@@ -61,7 +78,13 @@ DenseIndex::DenseIndex(std::vector<CodeBlock> blocks, std::size_t dim, std::size
     }
 }
 
-std::size_t DenseIndex::block_of(std::size_t row) const {
+// The block that holds the row; `hint` is that of the row before, since rows mostly come in ascending order.
+std::size_t DenseIndex::block_of(std::size_t row, std::size_t hint) const {
+    for (const std::size_t number : {hint, hint + 1}) {
+        if (number < blocks_.size() && row >= starts_[number] && row - starts_[number] < blocks_[number].n) {
+            return number;
+        }
+    }
     // The last block that begins at the row or before it: empty ones begin there too, and hold nothing.
     return static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), row) - starts_.begin()) - 1;
 }
@@ -94,15 +117,56 @@ std::vector<std::uint32_t> DenseIndex::by_bits(const Kernels& run, const std::ui
     return nearest.rows();
 }
 
+std::vector<std::int64_t> DenseIndex::by_sums(const Kernels& run, const std::int8_t* codes,
+                                              const std::vector<std::uint32_t>& rows, std::size_t candidates) const {
+    if (rows.size() <= candidates) {
+        return {rows.begin(), rows.end()};
+    }
+    // In the order of the bits: numpy packs the first dimension into the highest.
+    std::vector<std::int8_t> query((8 * width_ + 63) / 64 * 64);
+    for (std::size_t i = 0; i < dim_; ++i) {
+        query[i / 8 * 8 + (7 - i % 8)] = codes[i];
+    }
+    const std::uint8_t* bits[chunk];
+    std::int32_t sums[chunk];
+    std::vector<Scored>& found = room().found;
+    found.resize(rows.size());
+    std::size_t number = 0;
+    for (std::size_t first = 0; first < rows.size(); first += chunk) {
+        const std::size_t count = std::min(chunk, rows.size() - first);
+        for (std::size_t i = 0; i < count; ++i) {
+            number = block_of(rows[first + i], number);
+            bits[i] = blocks_[number].bits + (rows[first + i] - starts_[number]) * width_;
+        }
+        run.bit_sums(bits, count, width_, query.data(), sums);
+        for (std::size_t i = 0; i < count; ++i) {
+            found[first + i] = {static_cast<float>(sums[i]), rows[first + i]};  // exact: below 2^24
+        }
+    }
+    std::vector<Scored>& ranked = room().ranked;
+    ranked = found;
+    const auto last = ranked.begin() + static_cast<std::ptrdiff_t>(candidates - 1);
+    std::nth_element(ranked.begin(), last, ranked.end(), better);
+    std::vector<std::int64_t> out;
+    out.reserve(candidates);
+    for (const Scored& one : found) {
+        if (!better(*last, one)) {
+            out.push_back(one.row);
+        }
+    }
+    return out;
+}
+
 std::vector<Scored> DenseIndex::nearest(const Kernels& run, const std::uint8_t* bits, const std::int8_t* codes,
                                         std::size_t candidates, std::size_t keep, const std::uint8_t* mask) const {
-    const std::vector<std::uint32_t> rows = by_bits(run, bits, candidates, mask);
-    const std::vector<std::int64_t> wide(rows.begin(), rows.end());
+    candidates = std::min(candidates, std::max<std::size_t>(rows_, 1));  // four times that can't overflow
+    const std::vector<std::int64_t> rows =
+        by_sums(run, codes, by_bits(run, bits, widening * candidates, mask), candidates);
     std::vector<float> scores(rows.size());
-    estimates(run, codes, wide.data(), wide.size(), scores.data());
+    estimates(run, codes, rows.data(), rows.size(), scores.data());
     std::vector<Scored> out(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        out[i] = {scores[i], rows[i]};
+        out[i] = {scores[i], static_cast<std::uint32_t>(rows[i])};
     }
     const std::size_t kept = std::min(keep, out.size());
     std::partial_sort(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(kept), out.end(), better);
@@ -115,11 +179,12 @@ void DenseIndex::estimates(const Kernels& run, const std::int8_t* codes, const s
     const std::int8_t* vectors[chunk];
     float scales[chunk];
     std::int32_t dots[chunk];
+    std::size_t number = 0;
     for (std::size_t first = 0; first < n; first += chunk) {
         const std::size_t count = std::min(chunk, n - first);
         for (std::size_t i = 0; i < count; ++i) {
             const auto row = static_cast<std::size_t>(rows[first + i]);
-            const std::size_t number = block_of(row);
+            number = block_of(row, number);
             const CodeBlock& block = blocks_[number];
             const std::size_t local = row - starts_[number];
             const bool there = block.bits != nullptr && block.present[local] != 0;

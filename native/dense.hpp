@@ -45,8 +45,9 @@ class DenseIndex {
     std::size_t dim() const { return dim_; }
     std::size_t width() const { return width_; }
 
-    // The `keep` best by estimate of the `candidates` nearest by bits; `mask` is bool[rows] or null for all. An
-    // estimate is the product of the codes times the row's scale: the cosine, short of the query's own scale.
+    // Of the 4 x `candidates` rows whose bits differ least, the `candidates` for which the query's codes sum up highest
+    // where bits are set, and of these the `keep` best by estimate. An estimate is the product of the codes times the
+    // row's scale: the cosine, short of the query's own scale. `mask` is bool[rows] or null for all.
     std::vector<Scored> nearest(const Kernels& run, const std::uint8_t* bits, const std::int8_t* codes,
                                 std::size_t candidates, std::size_t keep, const std::uint8_t* mask) const;
 
@@ -60,7 +61,9 @@ class DenseIndex {
    private:
     std::vector<std::uint32_t> by_bits(const Kernels& run, const std::uint8_t* bits, std::size_t candidates,
                                        const std::uint8_t* mask) const;
-    std::size_t block_of(std::size_t row) const;
+    std::vector<std::int64_t> by_sums(const Kernels& run, const std::int8_t* codes,
+                                      const std::vector<std::uint32_t>& rows, std::size_t candidates) const;
+    std::size_t block_of(std::size_t row, std::size_t hint) const;
 
     std::vector<CodeBlock> blocks_;
     std::vector<std::size_t> starts_;

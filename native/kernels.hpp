@@ -28,6 +28,11 @@ struct Kernels {
     // Writes each index with values[index] < limit to out (room for n), ascending; returns how many.
     std::size_t (*below)(const std::uint32_t* values, std::size_t n, std::uint32_t limit, std::uint32_t* out);
 
+    // out[i] = the sum of those of query's numbers where a bit of rows[i] (uint8[width]) is set. The numbers are in the
+    // order of the bits, the lowest of each byte first, and padded with zeros to a multiple of 64.
+    void (*bit_sums)(const std::uint8_t* const* rows, std::size_t n, std::size_t width, const std::int8_t* query,
+                     std::int32_t* out);
+
     // out[i] = the product of rows[i] (int8[dim], -127 to 127) and query (the same); dim at most 65,536.
     void (*dots)(const std::int8_t* const* rows, std::size_t n, std::size_t dim, const std::int8_t* query,
                  std::int32_t* out);

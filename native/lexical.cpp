@@ -95,6 +95,7 @@ LexicalIndex::LexicalIndex(std::vector<Postings> segments, double k1, double b, 
     for (const Postings& segment : segments_) {
         starts_.push_back(rows_);
         rows_ += segment.n;
+        largest_ = std::max(largest_, segment.n);
     }
     norms_.reserve(rows_);
     // The order of operations and of roundings is numpy's: the same floats come out.
@@ -156,8 +157,8 @@ LexicalResult LexicalIndex::top(const Kernels& run, std::span<const Term> terms,
     const std::vector<LocatedTerm> places = located(terms);
     Best best(std::min(k, std::max<std::size_t>(rows_, 1)));
     Sums total;
-    std::vector<float> sums(65536);
-    std::vector<std::uint32_t> high(65536);
+    std::vector<float> sums(largest_);
+    std::vector<std::uint32_t> high(largest_);
     for (std::size_t number = 0; number < segments_.size(); ++number) {
         if (!add(run, places, number, sums.data())) {
             continue;

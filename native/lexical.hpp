@@ -74,6 +74,7 @@ class LexicalIndex {
     std::vector<std::size_t> starts_;
     std::vector<float> norms_;
     std::size_t rows_ = 0;
+    std::size_t largest_ = 0;  // rows of the largest segment
 };
 
 }  // namespace edgeperso

@@ -64,6 +64,22 @@ std::size_t below(const std::uint32_t* values, std::size_t n, std::uint32_t limi
     return found;
 }
 
+void bit_sums(const std::uint8_t* const* rows, std::size_t n, std::size_t width, const std::int8_t* query,
+              std::int32_t* out) {
+    const std::uint8_t powers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint8x16_t place = vld1q_u8(powers);
+    for (std::size_t row = 0; row < n; ++row) {
+        int32x4_t sums = vdupq_n_s32(0);
+        std::size_t i = 0;
+        for (; i + 2 <= width; i += 2) {
+            const uint8x16_t both = vcombine_u8(vdup_n_u8(rows[row][i]), vdup_n_u8(rows[row][i + 1]));
+            const int8x16_t chosen = vandq_s8(vreinterpretq_s8_u8(vtstq_u8(both, place)), vld1q_s8(query + 8 * i));
+            sums = vpadalq_s16(sums, vpaddlq_s8(chosen));
+        }
+        out[row] = vaddvq_s32(sums) + portable::bit_sum(rows[row] + i, query + 8 * i, width - i);
+    }
+}
+
 DOTPROD void dots(const std::int8_t* const* rows, std::size_t n, std::size_t dim, const std::int8_t* query,
                   std::int32_t* out) {
     for (std::size_t row = 0; row < n; ++row) {
@@ -94,7 +110,7 @@ void half_dots(const std::uint16_t* vectors, std::size_t n, std::size_t dim, con
 void add_neon(std::vector<Kernels>& found) {
     if (has_dot_product()) {
         found.push_back(
-            {"neon", distances, below, dots, half_dots, portable::add_term, portable::above});
+            {"neon", distances, below, bit_sums, dots, half_dots, portable::add_term, portable::above});
     }
 }
 

@@ -26,6 +26,16 @@ inline std::uint32_t distance(const std::uint8_t* a, const std::uint8_t* b, std:
     return bits;
 }
 
+inline std::int32_t bit_sum(const std::uint8_t* bits, const std::int8_t* query, std::size_t width) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+        for (std::size_t bit = 0; bit < 8; ++bit) {
+            sum += (bits[i] >> bit & 1) * query[8 * i + bit];
+        }
+    }
+    return sum;
+}
+
 inline std::int32_t dot(const std::int8_t* a, const std::int8_t* b, std::size_t dim) {
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < dim; ++i) {

@@ -14,6 +14,13 @@ void distances(const std::uint8_t* codes, const std::uint8_t* query, std::size_t
     }
 }
 
+void bit_sums(const std::uint8_t* const* rows, std::size_t n, std::size_t width, const std::int8_t* query,
+              std::int32_t* out) {
+    for (std::size_t i = 0; i < n; ++i) {
+        out[i] = portable::bit_sum(rows[i], query, width);
+    }
+}
+
 void dots(const std::int8_t* const* rows, std::size_t n, std::size_t dim, const std::int8_t* query,
           std::int32_t* out) {
     for (std::size_t i = 0; i < n; ++i) {
@@ -29,8 +36,8 @@ void half_dots(const std::uint16_t* vectors, std::size_t n, std::size_t dim, con
 
 }  // namespace
 
-const Kernels scalar_kernels = {"scalar",          distances, portable::below, dots, half_dots,
-                                portable::add_term, portable::above};
+const Kernels scalar_kernels = {"scalar", distances, portable::below,    bit_sums,
+                                dots,     half_dots, portable::add_term, portable::above};
 
 const std::vector<Kernels>& kernels() {
     static const std::vector<Kernels> found = [] {

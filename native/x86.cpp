@@ -5,6 +5,9 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "portable.hpp"
 
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -13,10 +16,13 @@
 namespace edgeperso {
 namespace {
 
+// The processor's own prefetching stops at each page's end; a scan asks for what lies so many bytes further on.
+constexpr std::size_t early = 4096;
 constexpr std::size_t ahead = 12;  // rows that lie anywhere in memory are asked for so many rows early
 
-void fetch(const std::int8_t* row, std::size_t dim) {
-    for (std::size_t i = 0; i < dim; i += 64) {
+void fetch(const void* at, std::size_t bytes) {
+    const auto* row = static_cast<const std::uint8_t*>(at);
+    for (std::size_t i = 0; i < bytes; i += 64) {
         __builtin_prefetch(row + i);
     }
 }
@@ -84,6 +90,31 @@ AVX2 inline std::int32_t sum_of(__m256i x) {
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
     return _mm_cvtsi128_si32(half);
+}
+
+AVX2 void bit_sums(const std::uint8_t* const* rows, std::size_t n, std::size_t width, const std::int8_t* query,
+                   std::int32_t* out) {
+    // Each byte of a row eight times, then the bit that each lane stands for.
+    const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
+                                            2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i place = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ULL));
+    for (std::size_t row = 0; row < n; ++row) {
+        if (row + ahead < n) {
+            fetch(rows[row + ahead], width);
+        }
+        __m256i sums = _mm256_setzero_si256();
+        std::size_t i = 0;
+        for (; i + 4 <= width; i += 4) {
+            std::int32_t four = 0;
+            std::memcpy(&four, rows[row] + i, 4);
+            const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(four), spread);
+            const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, place), place);
+            const __m256i chosen = _mm256_and_si256(set, load(query + 8 * i));
+            const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), chosen);
+            sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        }
+        out[row] = sum_of(sums) + portable::bit_sum(rows[row] + i, query + 8 * i, width - i);
+    }
 }
 
 AVX2 void dots(const std::int8_t* const* rows, std::size_t n, std::size_t dim, const std::int8_t* query,
@@ -210,6 +241,9 @@ AVX512 void distances(const std::uint8_t* codes, const std::uint8_t* query, std:
     const Tail tail = {start, lanes, _mm512_maskz_loadu_epi8(lanes, query + start)};
     std::size_t row = 0;
     for (; 8 * width < 65536 && row + 8 <= n; row += 8) {
+        if (row * width + early + 8 * width <= n * width) {
+            fetch(codes + row * width + early, 8 * width);
+        }
         __m512i x[8];
         for (std::size_t j = 0; j < 8; ++j) {
             x[j] = differing(codes + (row + j) * width, query, tail);
@@ -241,6 +275,23 @@ AVX512 std::size_t below(const std::uint32_t* values, std::size_t n, std::uint32
         }
     }
     return found;
+}
+
+AVX512 void bit_sums(const std::uint8_t* const* rows, std::size_t n, std::size_t width, const std::int8_t* query,
+                     std::int32_t* out) {
+    const __m512i ones = _mm512_set1_epi8(1);
+    for (std::size_t row = 0; row < n; ++row) {
+        if (row + ahead < n) {
+            fetch(rows[row + ahead], width);
+        }
+        __m512i sums = _mm512_setzero_si512();
+        for (std::size_t i = 0; i < width; i += 8) {
+            std::uint64_t bits = 0;
+            std::memcpy(&bits, rows[row] + i, std::min<std::size_t>(8, width - i));
+            sums = _mm512_dpbusd_epi32(sums, ones, _mm512_maskz_loadu_epi8(bits, query + 8 * i));
+        }
+        out[row] = _mm512_reduce_add_epi32(sums);
+    }
 }
 
 // The instruction multiplies unsigned by signed bytes: 128 is added to each row's, and taken off the sum again.
@@ -329,12 +380,12 @@ void add_x86(std::vector<Kernels>& found) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq")) {
-        found.push_back({"avx512", avx512::distances, avx512::below, avx512::dots, avx512::half_dots,
-                         avx512::add_term, avx512::above});
+        found.push_back({"avx512", avx512::distances, avx512::below, avx512::bit_sums, avx512::dots,
+                         avx512::half_dots, avx512::add_term, avx512::above});
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
-        found.push_back({"avx2", avx2::distances, avx2::below, avx2::dots, avx2::half_dots, avx2::add_term,
-                         avx2::above});
+        found.push_back({"avx2", avx2::distances, avx2::below, avx2::bit_sums, avx2::dots, avx2::half_dots,
+                         avx2::add_term, avx2::above});
     }
 }
 

@@ -17,8 +17,10 @@ from edgeperso.types import Float32, Int64
 
 __all__ = ["CodeBlock", "CodeScan", "NumpyStages", "Stages"]
 
-_CANDIDATES = 1024
-"""So many rows, or twice those asked for, are taken by their bits."""
+_CANDIDATES = 4096
+"""So many rows, or twice those asked for, are compared by their codes."""
+_WIDENING = 4
+"""So many times the candidates are taken by their bits alone."""
 _EXACT = 128
 """So many of them, or fewer, get their exact cosine."""
 _SAMPLE = 16_384
@@ -53,8 +55,9 @@ class Stages(Protocol):
         keep: int,
         mask: NDArray[np.bool_] | None = None,
     ) -> tuple[Int64, Float32]:
-        """The ``keep`` best rows by estimate, with it, of the ``candidates`` whose bits differ least from ``bits``
-        (uint8[width]); ties to the lower row in both."""
+        """Of the 4 × ``candidates`` rows whose bits differ least from ``bits`` (uint8[width]), the ``candidates`` for
+        which ``codes`` sum up highest where their bits are set, and of these the ``keep`` best by estimate, with it.
+        Ties go to the lower row each time."""
         ...
 
     def estimates(self, codes: NDArray[np.int8], rows: Int64) -> Float32:
@@ -152,11 +155,18 @@ class NumpyStages:
         distance = np.concatenate(distances)
         if mask is not None:
             distance[~mask] = far
-        rows = np.argsort(distance, kind="stable")[:candidates]
+        rows = np.argsort(distance, kind="stable")[: _WIDENING * candidates]
         rows = rows[distance[rows] < far]
+        rows = rows[np.lexsort((rows, -self._sums(codes, rows)))][:candidates]
         estimates = self.estimates(codes, rows)
         order = np.lexsort((rows, -estimates))[:keep]
         return rows[order], estimates[order]
+
+    def _sums(self, codes: NDArray[np.int8], rows: Int64) -> NDArray[np.float64]:
+        """float64[len(rows)], whole numbers: the sum of ``codes`` where the bits of each row are set."""
+        bits = [np.zeros((0, -(-len(codes) // 8)), dtype=np.uint8), *(block.bits for block in self._blocks)]
+        chosen = np.unpackbits(np.concatenate(bits)[rows], axis=1, count=len(codes))
+        return np.asarray(chosen @ codes.astype(np.float64))
 
     def estimates(self, codes: NDArray[np.int8], rows: Int64) -> Float32:
         out = np.full(len(rows), np.nan, dtype=np.float32)
