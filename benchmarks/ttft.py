@@ -56,6 +56,7 @@ PREFIX_TOKENS = 1000
 FRESH_TOKENS = 120
 _ANSWER_TOKENS = 24
 _BINDING = "0" * 64
+_MARK = "(the notes)"
 _LIFE = Path(__file__).parent.parent / "examples" / "life"
 _TODAY = date(2025, 12, 31)
 """The sample life's last day."""
@@ -264,16 +265,16 @@ def _noted(me: Assistant, asked: LifeQuestion) -> Noted:
             notes.append(tokens)
         else:
             break
-    words = f"\nAnswer from the notes. Where they differ, the latest holds.\nQuestion: {asked.question}"
+    turn = form.turn([_MARK], asked.question, "", first=True)
+    at = next(at for at, piece in enumerate(turn) if _MARK in piece.text)
+    head, _, rest = turn[at].text.partition(f"{_MARK}\n")
+    before = [*form.opening(""), *turn[:at], Piece(head)]
     return Noted(
         asked=asked,
-        before=[
-            *me.engine.bos,
-            *tokenize_pieces(me.engine, [*form.opening(""), Piece("Notes, with dates:\n\n")]),
-        ],
+        before=[*me.engine.bos, *tokenize_pieces(me.engine, before)],
         notes=notes,
         by_time=sorted(range(len(notes)), key=lambda at: hits[at].memory.when_ms),
-        after=tokenize_pieces(me.engine, [Piece(words), *form.close_turn()]),
+        after=tokenize_pieces(me.engine, [Piece(rest), *turn[at + 1 :]]),
     )
 
 

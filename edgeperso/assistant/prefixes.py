@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeperso.engine import Engine
 from edgeperso.engine.origin import identity
-from edgeperso.errors import ModelNotFound, VaultError
+from edgeperso.errors import ModelError, VaultError
 from edgeperso.events import Event, emit
 from edgeperso.vault import Vault
 
@@ -26,8 +26,8 @@ __all__ = ["LEAST_TOKENS", "Prefixes"]
 LEAST_TOKENS: Final = 32
 """Shorter beginnings are evaluated in about the time that the vault takes to hand out their states."""
 _MODEL: Final = "states_model"
-_WITHOUT: Final = (VaultError, ModelNotFound, OSError)
-"""The vault is busy or can't be written, or the model's file went away while it runs: then it goes without states."""
+_WITHOUT: Final = (VaultError, ModelError, OSError)
+"""The vault is busy or can't be written, the model's file went away, or its owner closed it: then it goes without."""
 
 
 class Prefixes:

@@ -236,6 +236,17 @@ def test_a_model_whose_file_went_away_still_answers(me: Assistant, tmp_path: Pat
     assert states(me) == 0
 
 
+def test_a_begun_answer_is_stored_although_its_model_was_closed(me: Assistant) -> None:
+    reply = me.ask(QUESTION)
+    assert next(iter(reply))
+    me.engine.close()
+    reply.close()
+    turn = me.vault.conversations.last_answer()
+    assert turn is not None
+    assert turn.text
+    assert states(me) == 0
+
+
 @pytest.mark.model
 def test_the_default_model_says_the_same_after_a_restart(
     opener: Callable[..., Assistant], caplog: pytest.LogCaptureFixture
