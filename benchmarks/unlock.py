@@ -140,6 +140,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     questions = list(corpus.questions(options.questions + 1, options.n))
     embedder.by_text.update(questions)
     fresh = corpus.records(10 * options.n, options.changes), corpus.vectors(10 * options.n, options.changes)
+    del corpus
     before = perf_counter()
     with Vault.open(home, KeyFile(home.with_suffix(".key"))) as vault:
         retriever = Retriever(vault, embedder)

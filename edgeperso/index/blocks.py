@@ -21,9 +21,11 @@ __all__ = [
     "BitStages",
     "Block",
     "block_of",
+    "dim_of",
     "kept",
     "lacks_codes",
     "no_vectors",
+    "unpacked",
 ]
 
 
@@ -46,6 +48,17 @@ def kept(block: Block, keep: NDArray[np.bool_]) -> Block:
     if isinstance(block, VectorBlock):
         return VectorBlock(block.vectors[keep], block.present[keep])
     return CodeBlock(block.bits[keep], block.codes[keep], block.scales[keep], block.present[keep])
+
+
+def dim_of(block: Block) -> int:
+    return int((block.vectors if isinstance(block, VectorBlock) else block.codes).shape[1])
+
+
+def unpacked(block: Block, rows: Int64) -> Float32:
+    """float32[len(rows), dim]: the vectors, of codes as near as they tell."""
+    if isinstance(block, VectorBlock):
+        return block.vectors[rows].astype(np.float32)
+    return np.asarray(block.codes[rows] * block.scales[rows, None], dtype=np.float32)
 
 
 def lacks_codes(block: Block) -> bool:
@@ -92,12 +105,13 @@ class BitStages:
     def estimates(self, codes: NDArray[np.int8], rows: Int64) -> Float32:
         out = np.full(len(rows), np.nan, dtype=np.float32)
         bits = np.packbits(codes > 0)
-        block_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(block_of):
-            block, chosen = self._blocks[number], np.flatnonzero(block_of == number)
-            local = rows[chosen] - self._starts[number]
-            there = block.present[local]
-            out[chosen[there]] = _cosines(_distances(block.bits[local[there]], bits), codes)
+        order = np.argsort(rows)
+        bounds = np.searchsorted(rows[order], self._starts)
+        for block, start, first, end in zip(self._blocks, self._starts, bounds, bounds[1:], strict=False):
+            chosen = order[first:end]
+            chosen = chosen[block.present[rows[chosen] - start]]
+            if len(chosen):
+                out[chosen] = _cosines(_distances(block.bits[rows[chosen] - start], bits), codes)
         return out
 
     def moments(self, codes: NDArray[np.int8], step: int) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,19 +66,20 @@ class CodeStore:
                 continue
             bits[at] = found[0].reshape(len(ids), width)
             held[at] = True
-            part.pieces[number] = ids
+            part.pieces.add(number)
         if not held.all():
             return None
         codes, scales = np.zeros((len(part), 0), np.int8), np.zeros(len(part), np.float32)
         return CodeBlock(bits, codes, scales, held)
 
-    def codes(self, part_ids: Int64, pieces: dict[int, Int64], block: CodeBlock, dim: int) -> CodeBlock:
+    def codes(self, part_ids: Int64, pieces: Iterable[int], block: CodeBlock, dim: int) -> CodeBlock:
         """``block`` with its codes: the stored ones, or all from the vectors where one isn't sound."""
         codes = np.zeros((len(part_ids), dim), dtype=np.int8)
         scales = np.zeros(len(part_ids), dtype=np.float32)
-        for number, ids in pieces.items():
+        for number in pieces:
             stored = self._vault.segments.one(_CODES, self._embedder_id, number)
             found = self._arrays(stored, _CODES, ("i1", "<f4")) if stored is not None else None
+            ids = part_ids[:0] if stored is None else np.asarray(stored.ids, dtype=np.int64)
             if found is None or found[0].size != len(ids) * dim or found[1].size != len(ids):
                 self.drop(number)
                 made = self.vectors(part_ids, whole=False)
@@ -99,10 +100,11 @@ class CodeStore:
         """Store what of the codes of ``part`` isn't among the pieces ``numbers``, if the vault can be written and is
         still as it was at ``generation``."""
         block = part.block
-        part.pieces = {number: ids for number, ids in part.pieces.items() if number in numbers}
+        part.pieces.intersection_update(numbers)
         if not isinstance(block, CodeBlock) or lacks_codes(block):
             return
-        held = np.isin(part.ids, np.concatenate([part.ids[:0], *part.pieces.values()]))
+        pieces = [self._vault.segments.one(_BITS, self._embedder_id, number) for number in part.pieces]
+        held = np.isin(part.ids, np.concatenate([part.ids[:0], *(piece.ids for piece in pieces if piece is not None)]))
         rows = np.flatnonzero(block.present & ~held)
         for start in range(0, len(rows), _PIECE):
             chosen = rows[start : start + _PIECE]
@@ -123,7 +125,7 @@ class CodeStore:
                 self._vault.segments.put(_CODES, self._embedder_id, number, ids, codes)
         except (ReadOnly, DiskFull, VaultBusy):
             return
-        part.pieces[number] = ids
+        part.pieces.add(number)
 
     def drop(self, number: int) -> None:
         try:

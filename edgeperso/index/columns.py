@@ -24,8 +24,10 @@ _NUMBERS = {
     "previous": "i4",
     "next": "i4",
     "occasion": "i4",
-    **dict.fromkeys(STRING_COLUMNS, "i4"),
+    **dict.fromkeys(STRING_COLUMNS, "i2"),
 }
+_FEW_VALUES = 32_768
+"""So many values of a column of strings have numbers of two bytes."""
 _SPARE = 4096
 """Rows of room at the end, so that a new memory moves nothing."""
 _FEW_THREADS = 16
@@ -148,6 +150,8 @@ class Columns:
                 if value not in known:
                     known[value] = len(values)
                     values.append(value)
+            if len(values) > _FEW_VALUES:
+                self._room[name] = self._room[name].astype(np.int32, copy=False)
             codes = np.array([known[value] for value in column.values], dtype=np.int32)
             self._room[name][span] = codes[column.codes] if len(codes) else 0
         self.previous[span] = self.next[span] = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from edgeperso.types import Int64
 
 if TYPE_CHECKING:
     from edgeperso.vault import Vault
+    from edgeperso.vault.segments import Segment as StoredSegment
 
 __all__ = ["NUMBER_BITS", "Part", "PartStore", "number_of"]
 
@@ -37,13 +39,15 @@ class Part:
         segment: the words.
         block: the vectors.
         number: of the stored segments that hold its words, None for one that lives in memory alone.
-        pieces: number to ids of the stored pieces that hold its codes.
+        pieces: numbers of the stored pieces that hold its codes.
+        complete: whether each memory has its vector.
     """
 
     segment: Segment
     block: Block
     number: int | None = None
-    pieces: dict[int, Int64] = field(default_factory=dict)
+    pieces: set[int] = field(default_factory=set)
+    complete: bool = False
 
     @property
     def ids(self) -> Int64:
@@ -65,21 +69,31 @@ class PartStore:
         """Numbers of the stored parts."""
         return set(self._vault.segments.numbers(_WORDS, _SPACE))
 
-    def load(self, number: int) -> tuple[Part, Attributes] | None:
-        """The stored part and its columns, without vectors; None, and it is dropped, where it isn't sound."""
+    def load(self, numbers: Sequence[int]) -> list[tuple[Part, Attributes]]:
+        """The sound ones of the stored parts, with their columns, without vectors; others are dropped."""
+        if self._vault.database.in_transaction:  # which another thread would wait for
+            return [found for number in numbers if (found := self._decoded(*self._read(number))) is not None]
+        with ThreadPoolExecutor(1) as reader:  # one is read and decrypted while another is decoded
+            return [found for read in reader.map(self._read, numbers) if (found := self._decoded(*read)) is not None]
+
+    def _read(self, number: int) -> tuple[int, StoredSegment | None, StoredSegment | None]:
         words = self._vault.segments.one(_WORDS, _SPACE, number)
-        attributes = self._vault.segments.one(_ATTRIBUTES, _SPACE, number)
-        if words is None or attributes is None:
-            self.drop(number)
-            return None
-        ids = np.asarray(words.ids, dtype=np.int64)
-        try:
-            segment = decode(words.payload, _SPACE_KEY, ids)
-            columns = decode_attributes(attributes.payload, _SPACE_KEY, ids)
-        except SegmentInvalid:
-            self.drop(number)
-            return None
-        return Part(segment, no_vectors(ids), number), columns
+        return number, words, self._vault.segments.one(_ATTRIBUTES, _SPACE, number)
+
+    def _decoded(
+        self, number: int, words: StoredSegment | None, attributes: StoredSegment | None
+    ) -> tuple[Part, Attributes] | None:
+        if words is not None and attributes is not None:
+            ids = np.asarray(words.ids, dtype=np.int64)
+            try:
+                segment = decode(words.payload, _SPACE_KEY, ids)
+                columns = decode_attributes(attributes.payload, _SPACE_KEY, ids)
+            except SegmentInvalid:
+                pass
+            else:
+                return Part(segment, no_vectors(ids), number), columns
+        self.drop(number)
+        return None
 
     def build(self, ids: Int64) -> tuple[Part, Attributes] | None:
         """A part of the memories ``ids``, by the texts that the vault has now; None where they are no more."""

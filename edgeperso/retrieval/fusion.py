@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeperso.types import Float32, Int64
 
@@ -58,10 +59,11 @@ def from_neighbours(
     return gain
 
 
-def from_occasion(scores: Float32, occasion: Int64, weight: float) -> Float32:
+def from_occasion(scores: Float32, occasion: NDArray[np.int32] | Int64, weight: float) -> Float32:
     """float32[n]: ``weight`` times the best score in each row's occasion, its own where it stands alone."""
-    if not len(scores):
-        return scores.copy()
-    best = np.full(int(occasion.max()) + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(best, occasion, scores)
-    return np.asarray(np.float32(weight) * best[occasion], dtype=np.float32)
+    order = np.argsort(occasion, kind="stable")
+    first = np.flatnonzero(np.diff(occasion[order], prepend=-1))
+    best = np.maximum.reduceat(scores[order], first) if len(first) else scores[:0]
+    out = np.empty_like(scores)
+    out[order] = np.repeat(best, np.diff(first, append=len(order)))
+    return np.asarray(np.float32(weight) * out, dtype=np.float32)

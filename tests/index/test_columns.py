@@ -99,3 +99,14 @@ def test_columns_of_some_rows_are_those_of_their_memories() -> None:
         wanted = expected.strings[name]
         assert [column.values[code] for code in column.codes] == [wanted.values[code] for code in wanted.codes]
         assert set(column.values) == set(wanted.values), "no value of a memory that isn't there"
+
+
+def test_any_number_of_values_keeps_its_numbers(monkeypatch) -> None:
+    monkeypatch.setattr("edgeperso.index.columns._FEW_VALUES", 3)
+    memories = [memory(number, f"t{number}", number, 0) for number in range(9)]
+    columns = made_at_once(memories[:2])
+    for each in memories[2:]:
+        columns.replace(len(columns), len(columns), [(np.array([each.id]), attributes_of([each]))])
+    assert columns.strings("thread").codes.dtype == np.int32
+    assert columns.strings("kind").codes.dtype == np.int16
+    assert_same(columns, made_at_once(memories))

@@ -235,3 +235,12 @@ def test_growing_over_the_limit_and_back_changes_nothing_that_is_found(vault, fa
     index.load()
     assert index.is_small
     assert best(index, fake_embedder, "word33 word5") == few[33]
+
+
+def test_within_a_transaction_nothing_waits_for_another_thread(vault, fake_embedder, ids) -> None:
+    opened(vault, fake_embedder)
+    index = Index(vault, fake_embedder.id)
+    with vault.transaction():
+        index.load()
+        assert best(index, fake_embedder, "word600 word5 word0") == ids[600]
+    index.load()

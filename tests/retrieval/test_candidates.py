@@ -39,7 +39,7 @@ def life(vault: Vault, fake_embedder) -> Vault:
     return vault
 
 
-def both(monkeypatch, vault: Vault, embedder, query: Query, *, best: int = 1000) -> tuple[list[Hit], list[Hit]]:
+def both(monkeypatch, vault: Vault, embedder, query: Query, *, best: int = 500) -> tuple[list[Hit], list[Hit]]:
     """Hits by a pass over all, and through candidates."""
     found = []
     for rows in (10_000, 0):
