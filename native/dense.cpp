@@ -26,8 +26,10 @@ Room& room() {
     return own;
 }
 
+}  // namespace
+
 // The nearest rows so far, by a falling limit: whoever isn't nearer than the limit can't be among the `wanted` any more.
-class Nearest {
+class DenseIndex::Nearest {
    public:
     Nearest(std::size_t wanted, std::size_t farthest)
         : wanted_(wanted), counts_(farthest + 1), edge_(static_cast<std::uint32_t>(farthest)), kept_(room().near) {
@@ -45,6 +47,8 @@ class Nearest {
             within_ -= counts_[edge_--];
         }
     }
+
+    bool full() const { return within_ >= wanted_; }
 
     // Ascending rows.
     std::vector<std::uint32_t> rows() const {
@@ -68,8 +72,6 @@ class Nearest {
     std::vector<Distant>& kept_;
 };
 
-}  // namespace
-
 DenseIndex::DenseIndex(std::vector<CodeBlock> blocks, std::size_t dim, std::size_t width)
     : blocks_(std::move(blocks)), dim_(dim), width_(width) {
     for (const CodeBlock& block : blocks_) {
@@ -91,7 +93,46 @@ std::size_t DenseIndex::block_of(std::size_t row, std::size_t hint) const {
 
 std::vector<std::uint32_t> DenseIndex::by_bits(const Kernels& run, const std::uint8_t* bits, std::size_t candidates,
                                                const std::uint8_t* mask) const {
-    Nearest nearest(candidates, 8 * width_);
+    const std::uint32_t farthest = static_cast<std::uint32_t>(8 * width_);
+    const std::uint32_t likely = likely_limit(run, bits, candidates, mask);
+    Nearest nearest(candidates, likely);
+    scan(run, bits, mask, nearest);
+    if (!nearest.full() && likely < farthest) {
+        Nearest every(candidates, farthest);
+        scan(run, bits, mask, every);
+        return every.rows();
+    }
+    return nearest.rows();
+}
+
+// A distance within which there are probably half as many rows again as wanted: with it, few rows are taken up that nearer
+// ones push out. Eight rows in 1,024 are looked at.
+std::uint32_t DenseIndex::likely_limit(const Kernels& run, const std::uint8_t* bits, std::size_t wanted,
+                                       const std::uint8_t* mask) const {
+    constexpr std::size_t few = 8;
+    std::vector<std::size_t> counts(8 * width_ + 1);
+    std::uint32_t distances[few];
+    for (std::size_t number = 0; number < blocks_.size(); ++number) {
+        const CodeBlock& block = blocks_[number];
+        for (std::size_t first = 0; block.bits != nullptr && first + few <= block.n; first += chunk) {
+            run.distances(block.bits + first * width_, bits, few, width_, distances);
+            for (std::size_t i = 0; i < few; ++i) {
+                const bool allowed = mask == nullptr || mask[starts_[number] + first + i] != 0;
+                counts[distances[i]] += allowed && block.present[first + i] != 0;
+            }
+        }
+    }
+    std::size_t within = 0;
+    for (std::size_t distance = 0; distance < counts.size(); ++distance) {
+        within += counts[distance];
+        if (within * (chunk / few) >= wanted + wanted / 2) {
+            return static_cast<std::uint32_t>(distance);
+        }
+    }
+    return static_cast<std::uint32_t>(8 * width_);
+}
+
+void DenseIndex::scan(const Kernels& run, const std::uint8_t* bits, const std::uint8_t* mask, Nearest& nearest) const {
     std::uint32_t distances[chunk];
     std::uint32_t close[chunk];
     for (std::size_t number = 0; number < blocks_.size(); ++number) {
@@ -114,7 +155,6 @@ std::vector<std::uint32_t> DenseIndex::by_bits(const Kernels& run, const std::ui
             }
         }
     }
-    return nearest.rows();
 }
 
 std::vector<std::int64_t> DenseIndex::by_sums(const Kernels& run, const std::int8_t* codes,
@@ -198,28 +238,56 @@ void DenseIndex::estimates(const Kernels& run, const std::int8_t* codes, const s
     }
 }
 
-Moments DenseIndex::moments(const Kernels& run, const std::int8_t* codes, std::size_t step) const {
-    std::vector<std::int64_t> rows;
-    for (std::size_t row = 0; row < rows_; row += step) {
-        rows.push_back(static_cast<std::int64_t>(row));
+std::shared_ptr<const DenseIndex::Sample> DenseIndex::sampled(std::size_t step) const {
+    const std::lock_guard<std::mutex> hold(*lock_);
+    if (sample_ != nullptr && sample_->step == step) {
+        return sample_;
     }
-    std::vector<float> scores(rows.size());
-    estimates(run, codes, rows.data(), rows.size(), scores.data());
-    std::erase_if(scores, [](float score) { return std::isnan(score); });
-    if (scores.empty()) {
+    auto made = std::make_shared<Sample>();
+    made->step = step;
+    made->codes.reserve((rows_ / step + 1) * dim_);
+    std::size_t number = 0;
+    for (std::size_t row = 0; row < rows_; row += step) {
+        number = block_of(row, number);
+        const CodeBlock& block = blocks_[number];
+        const std::size_t local = row - starts_[number];
+        if (block.bits != nullptr && block.present[local] != 0) {
+            const std::int8_t* codes = block.codes + local * dim_;
+            made->codes.insert(made->codes.end(), codes, codes + dim_);
+            made->scales.push_back(block.scales[local]);
+        }
+    }
+    sample_ = made;
+    return made;
+}
+
+Moments DenseIndex::moments(const Kernels& run, const std::int8_t* codes, std::size_t step) const {
+    const std::shared_ptr<const Sample> sample = sampled(step);
+    const std::size_t n = sample->scales.size();
+    if (n == 0) {
         return {};
     }
-    const auto count = static_cast<double>(scores.size());
+    const std::int8_t* rows[chunk];
+    std::int32_t dots[chunk];
+    std::vector<float> scores(n);
     double sum = 0.0;
-    for (const float score : scores) {
-        sum += static_cast<double>(score);
+    for (std::size_t first = 0; first < n; first += chunk) {
+        const std::size_t count = std::min(chunk, n - first);
+        for (std::size_t i = 0; i < count; ++i) {
+            rows[i] = sample->codes.data() + (first + i) * dim_;
+        }
+        run.dots(rows, count, dim_, codes, dots);
+        for (std::size_t i = 0; i < count; ++i) {
+            scores[first + i] = static_cast<float>(dots[i]) * sample->scales[first + i];
+            sum += static_cast<double>(scores[first + i]);
+        }
     }
-    const double mean = sum / count;
+    const double mean = sum / static_cast<double>(n);
     double squares = 0.0;
     for (const float score : scores) {
         squares += (static_cast<double>(score) - mean) * (static_cast<double>(score) - mean);
     }
-    return {mean, std::sqrt(squares / count)};
+    return {mean, std::sqrt(squares / static_cast<double>(n))};
 }
 
 }  // namespace edgeperso

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "kernels.hpp"
@@ -55,10 +57,23 @@ class DenseIndex {
     void estimates(const Kernels& run, const std::int8_t* codes, const std::int64_t* rows, std::size_t n,
                    float* out) const;
 
-    // Of the estimates of every `step`-th row that has a vector, from row 0 on.
+    // Of the estimates of every `step`-th row that has a vector, from row 0 on. The first call with a step copies those
+    // rows' codes to one place, for the next ones.
     Moments moments(const Kernels& run, const std::int8_t* codes, std::size_t step) const;
 
    private:
+    struct Sample {
+        std::size_t step = 0;
+        std::vector<std::int8_t> codes;
+        std::vector<float> scales;
+    };
+
+    class Nearest;
+
+    std::shared_ptr<const Sample> sampled(std::size_t step) const;
+    std::uint32_t likely_limit(const Kernels& run, const std::uint8_t* bits, std::size_t wanted,
+                               const std::uint8_t* mask) const;
+    void scan(const Kernels& run, const std::uint8_t* bits, const std::uint8_t* mask, Nearest& nearest) const;
     std::vector<std::uint32_t> by_bits(const Kernels& run, const std::uint8_t* bits, std::size_t candidates,
                                        const std::uint8_t* mask) const;
     std::vector<std::int64_t> by_sums(const Kernels& run, const std::int8_t* codes,
@@ -70,6 +85,8 @@ class DenseIndex {
     std::size_t rows_ = 0;
     std::size_t dim_;
     std::size_t width_;
+    std::unique_ptr<std::mutex> lock_ = std::make_unique<std::mutex>();
+    mutable std::shared_ptr<const Sample> sample_;  // under the lock
 };
 
 }  // namespace edgeperso
