@@ -99,16 +99,13 @@ class Index:
     def vectors(self, rows: Int64) -> Float32:
         """float32[len(rows), dim]; zeros for a memory without a vector. In a large vault each number is within 1/254 of
         the largest of its vector."""
-        starts = np.cumsum([0, *map(len, self._parts)])
-        part_of = np.searchsorted(starts, rows, side="right") - 1
-        found = [self._parts[number].block for number in np.unique(part_of)]
-        if any(map(lacks_codes, found)):
+        if self._reading:
             return self._exact(rows).astype(np.float32)
-        dim = max((dim_of(part.block) for part in self._parts), default=0)
-        out = np.zeros((len(rows), dim), dtype=np.float32)
-        for number, block in zip(np.unique(part_of), found, strict=True):
-            chosen = part_of == number
-            out[chosen, : dim_of(block)] = unpacked(block, rows[chosen] - starts[number])
+        out = np.zeros((len(rows), self._dim), dtype=np.float32)
+        part_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(part_of):
+            block, chosen = self._parts[number].block, part_of == number
+            out[chosen, : dim_of(block)] = unpacked(block, rows[chosen] - self._starts[number])
         return out
 
     def _exact(self, rows: Int64) -> Float16:
@@ -365,13 +362,15 @@ class Index:
     def _assemble(self) -> None:
         segments = [part.segment for part in self._parts]
         self._lexical = lexical_scorer(segments, k1=_K1, b=_B, reuse=self._lexical)
-        whole = [part.block for part in self._parts if isinstance(part.block, VectorBlock)]
-        if len(whole) == len(self._parts):
-            self._dense: DenseScorer = DenseScan(whole)
+        blocks = [part.block for part in self._parts]
+        self._starts = np.cumsum([0, *map(len, self._parts)])
+        self._dim = max(map(dim_of, blocks), default=0)
+        self._reading = any(map(lacks_codes, blocks))
+        codes = [block for block in blocks if isinstance(block, CodeBlock)]
+        if codes:
+            self._dense: DenseScorer = CodeScan(codes, self._exact, BitStages(codes) if self._reading else None)
         else:
-            codes = [part.block for part in self._parts if isinstance(part.block, CodeBlock)]
-            stages = BitStages(codes) if any(map(lacks_codes, codes)) else None
-            self._dense = CodeScan(codes, self._exact, stages)
+            self._dense = DenseScan(block for block in blocks if isinstance(block, VectorBlock))
 
 
 def _is_small(part: Part) -> bool:
