@@ -132,7 +132,7 @@ Result<float> half_dots(const Halves& vectors, const Line<float>& query,
 
 void bind_dense(nb::module_& module) {
     nb::class_<CodeIndex>(module, "CodeIndex")
-        .def(nb::init<std::vector<Block>, const std::optional<std::string>&>(), nb::arg("blocks"),
+        .def(nb::init<std::vector<Block>, const std::optional<std::string>&>(), nb::arg("blocks").noconvert(),
              nb::arg("implementation") = nb::none())
         .def("nearest", &CodeIndex::nearest, nb::arg("bits").noconvert(), nb::arg("codes").noconvert(),
              nb::arg("candidates"), nb::arg("keep"), nb::arg("mask").noconvert() = nb::none())

@@ -78,6 +78,21 @@ def test_the_stages_give_the_same_numbers_everywhere(implementation: str, dim: i
             assert ours.moments(codes, step) == pytest.approx(oracle.moments(codes, step), rel=1e-9)
 
 
+@pytest.mark.parametrize("implementation", implementations())
+def test_nothing_is_missed_where_the_nearest_rows_lie_unevenly(implementation: str) -> None:
+    """The first guess of how near the candidates are looks at every 128th row or so, here at the nearest alone."""
+    vectors = np.random.default_rng(5).standard_normal((4096, 64)).astype(np.float16)
+    for start in range(0, 4096, 1024):
+        vectors[start : start + 8] = 1.0
+    blocks = [CodeBlock(*codes_of(vectors), np.ones(4096, dtype=np.bool_))]
+    question = codes_of(np.ones((1, 64), dtype=np.float32))
+    for candidates in (5, 8, 100, 500):
+        found = native(implementation, blocks).nearest(question.bits[0], question.codes[0], candidates, 4096)
+        expected = NumpyStages(blocks).nearest(question.bits[0], question.codes[0], candidates, 4096)
+        np.testing.assert_array_equal(found[0], expected[0])
+        assert len(found[0]) == candidates
+
+
 @pytest.mark.parametrize("implementation", ["numpy", *implementations()])
 @pytest.mark.parametrize("k", [1, 10, 128, 600])
 def test_a_search_finds_what_an_exact_scan_finds(implementation: str, k: int) -> None:

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Compiles the kernels for Arm and runs their test under an emulator, with and without the dot-product extension.
+# Needs Debian's g++-aarch64-linux-gnu and qemu-user.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p build/neon
+aarch64-linux-gnu-g++ -std=c++20 -O2 -Wall -Wextra -Wpedantic -ffp-contract=off -static -o build/neon/kernels_test \
+    tests/native/kernels_test.cpp native/{scalar,x86,neon,dense,lexical}.cpp
+found=$(qemu-aarch64 -cpu max build/neon/kernels_test)
+printf '%s\n' "$found"
+grep -q '^neon: ok$' <<<"$found"
+qemu-aarch64 -cpu cortex-a53 build/neon/kernels_test
