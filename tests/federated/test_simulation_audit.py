@@ -41,7 +41,7 @@ def test_there_are_no_more_holders_than_clients() -> None:
 def test_exposure_is_the_place_among_codes_that_nobody_wrote() -> None:
     canaries = drawn()
     references = np.arange(REFERENCES, dtype=np.float64)
-    found = canaries.exposures(np.concatenate([[-1.0, 1e9, 0.0], references]))
+    found = canaries.exposures(-np.concatenate([[-1.0, 1e9, 0.0], references]))
     # Best of all, worst of all, and one that ties with the best reference: that counts as the second place.
     assert found.tolist() == pytest.approx([np.log2(REFERENCES + 1), 0.0, np.log2((REFERENCES + 1) / 2)])
 

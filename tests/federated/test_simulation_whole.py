@@ -74,6 +74,9 @@ def test_what_people_train_together_helps_others(data: Path, model: Path, tmp_pa
     assert figures["heldout_gain_vs_base"] == pytest.approx(figures["base_loss"] - figures["heldout_loss"], abs=1e-5)
     assert figures["bytes_per_client_round"] > 4 * measured.values
     assert "epsilon" not in figures
+    rows = {row.label: row.cells for row in result.tables[0].rows}
+    assert rows["shared"]["vs_base"].value == pytest.approx(figures["heldout_gain_vs_base"], abs=1e-5)
+    assert rows["shared"]["vs_local"].value > 0 > rows["base model"]["vs_local"].value
     assert sorted(measured.trials[0].curve) == [1, 2, 3]
     adapter = adapter_from_bytes((folder / "plain.gguf").read_bytes())
     assert isinstance(adapter, Lora)

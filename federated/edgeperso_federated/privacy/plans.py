@@ -115,9 +115,10 @@ def small_cohort(plan: Central, size: int) -> str | None:
     if plan.cohort >= needed:
         return None
     return (
-        f"Central privacy is of little use to a cohort of {plan.cohort:,}: the noise of a round is "
-        f"{needed / plan.cohort:.1f} times as long as the longest mean of {size:,} values can be. It takes about "
-        f"{needed:,} people a round, fewer values, or less noise, which is less privacy."
+        f"Central privacy is often of little use to a cohort of {plan.cohort:,}: the noise of a round is "
+        f"{needed / plan.cohort:.1f} times as long as the longest mean of {size:,} values can be. What points the same "
+        "way round after round may still come through: the held-out loss says whether anything did. Without such "
+        f"luck it takes about {needed:,} people a round, fewer values, or less noise, which is less privacy."
     )
 
 

@@ -6,8 +6,8 @@ al., "Privacy Risk in Machine Learning: Analyzing the Connection to Overfitting"
 et al., "On the Importance of Difficulty Calibration in Membership Inference Attacks", ICLR 2022.
 
 *Canary exposure*: which secret did a person write? Some clients hold a text with a random code; the attacker ranks it
-among codes that nobody wrote. ``exposure = log2 |R| - log2 rank``. Source: Carlini et al., "The Secret Sharer", USENIX
-Security 2019.
+among codes that nobody wrote, by the same gain. ``exposure = log2 |R| - log2 rank``. Source: Carlini et al., "The
+Secret Sharer", USENIX Security 2019.
 
 Both are run on a control as well, the adapter that a canary's holder trains alone: where the control gives nothing away
 either, the attacks prove nothing.
@@ -78,13 +78,14 @@ class Canaries:
         """A text for each holder's code, then for each reference: one "person" each, for `tokenized`."""
         return [[_written(code)] for code in (*self.codes, *self.references)]
 
-    def exposures(self, losses: Losses) -> Losses:
+    def exposures(self, gains: Losses) -> Losses:
         """``float64[holders]``, bits: 0 up to log2 of the references and one.
 
         Args:
-            losses: nats of the texts of `texts`; what ties with a reference ranks below it.
+            gains: by how many nats a token the adapter helps the texts of `texts`; what ties with a reference ranks
+                below it.
         """
-        own, others = losses[: len(self.codes)], np.sort(losses[len(self.codes) :])
+        own, others = -gains[: len(self.codes)], np.sort(-gains[len(self.codes) :])
         ranks = 1 + np.searchsorted(others, own, side="right")
         return np.asarray(np.log2((len(others) + 1) / ranks), np.float64)
 
@@ -142,6 +143,7 @@ class Attacker:
     texts: People
     members: People
     others: People
+    base_texts: Losses
     base_members: Losses
     base_others: Losses
 
@@ -149,7 +151,7 @@ class Attacker:
     def of(cls, model: Path, canaries: Canaries, texts: People, members: People, others: People) -> Attacker:
         """The first texts of some of the people, read with the base model."""
         members, others = _some(members), _some(others)
-        base = [person_losses(model, None, people) for people in (members, others)]
+        base = [person_losses(model, None, people) for people in (texts, members, others)]
         return cls(model, canaries, texts, members, others, *base)
 
     def attack(self, adapter: Adapter) -> Leak:
@@ -175,7 +177,7 @@ class Attacker:
         return self.base_others[:count] - person_losses(self.model, adapter, self.others[:count])
 
     def _codes(self, adapter: Adapter) -> Losses:
-        return person_losses(self.model, adapter, self.texts)
+        return self.base_texts - person_losses(self.model, adapter, self.texts)
 
 
 def _some(people: People) -> list[list[Example]]:

@@ -108,7 +108,7 @@ def _table(settings: Settings, measured: Measured) -> Table:
         cells = {"loss": Cell(mean.value, _known(mean.low), _known(mean.high)), "epsilon": Cell(_known(epsilon))}
         for column, other in (("vs_base", measured.base), ("vs_local", measured.local)):
             if losses is not other and len(losses) > 1:
-                gain = compare_means(losses, other, people, resampling)
+                gain = compare_means(other, losses, people, resampling)
                 low, high = _known(gain.difference.low), _known(gain.difference.high)
                 cells[column] = Cell(gain.difference.value, low, high, gain.p)
         return Row(_LABELS[name], cells, n=len(losses), baseline=name == "base")
