@@ -18,7 +18,7 @@ from edgeperso.index.attributes import Attributes
 from edgeperso.index.blocks import BitStages, Block, dim_of, kept, lacks_codes, no_vectors, unpacked
 from edgeperso.index.code_store import CodeStore
 from edgeperso.index.columns import Columns
-from edgeperso.index.parts import Part, PartStore
+from edgeperso.index.parts import Part, PartStore, number_of
 from edgeperso.index.scoring import (
     CodeBlock,
     CodeScan,
@@ -70,6 +70,7 @@ class Index:
         self._lock = threading.RLock()
         self._lexical = lexical_scorer([], k1=_K1, b=_B)
         self._worker: threading.Thread | None = None
+        self._expected: int | None = None
         self._clear()
 
     @property
@@ -164,7 +165,7 @@ class Index:
 
     def _follow(self, before: int | None, generation: int) -> None:
         stored = self._store.numbers()
-        known = {part.number for part in self._parts}
+        known = {part.number for part in self._parts} | {self._expected}
         built = 0
         if before is None or not stored <= known:
             self._clear()
@@ -323,41 +324,51 @@ class Index:
     def _work(self) -> None:
         tried: list[Segment] = []
         try:
-            while True:
-                self._read_codes()
-                with self._lock:
-                    unstored = self._unstored(tried)
-                    if unstored:
-                        tried.append(unstored[0].segment)
-                        self._keep(unstored[0])
-                    elif not any(lacks_codes(part.block) for part in self._parts):
-                        self._worker = None
-                        return
-        except EdgepersoError:  # the vault was closed, or can't be read: the next search says so
+            while self._read_codes() or self._keep_one(tried):
+                pass
+        except EdgepersoError:
+            return  # the vault was closed, or can't be read: the next search says so
+        finally:
             with self._lock:
+                if self._worker is threading.current_thread():
+                    self._worker = None
+
+    def _read_codes(self) -> bool:
+        """Read the codes of one part, if there is one without. What asks the vault never holds the index's lock: who
+        searches within a transaction has the vault's."""
+        with self._lock:
+            part = next((part for part in self._parts if lacks_codes(part.block)), None)
+            if part is None:
+                return False
+            ids, pieces, block = part.ids, set(part.pieces), part.block
+        assert isinstance(block, CodeBlock)
+        read = self._codes.codes(ids, pieces, block, self._vault.vectors.dim(self._embedder_id) or 0)
+        with self._lock:
+            if part.block is block:  # not cut meanwhile
+                part.block = read
+                if not any(lacks_codes(part.block) for part in self._parts):
+                    self._assemble()
+                    _give_back()
+        return True
+
+    def _keep_one(self, tried: list[Segment]) -> bool:
+        """Store one part that forgetting cut; False where none is left, and the work with it."""
+        with self._lock:
+            part = next(iter(self._unstored(tried)), None)
+            if part is None or self._generation is None:
                 self._worker = None
-
-    def _read_codes(self) -> None:
-        dim = self._vault.vectors.dim(self._embedder_id) or 0
-        while True:
-            with self._lock:
-                part = next((part for part in self._parts if lacks_codes(part.block)), None)
-                if part is None:
-                    return
-                ids, pieces, block = part.ids, set(part.pieces), part.block
-            assert isinstance(block, CodeBlock)
-            read = self._codes.codes(ids, pieces, block, dim)
-            with self._lock:
-                if part.block is block:  # not cut meanwhile
-                    part.block = read
-                    if not any(lacks_codes(part.block) for part in self._parts):
-                        self._assemble()
-                        _give_back()
-
-    def _keep(self, part: Part) -> None:
-        if self._generation is not None:
-            self._store.keep(part, self._attributes(part), self._generation)
-            self._codes.keep(part, self._codes.numbers(), self._generation)
+                return False
+            tried.append(part.segment)
+            copy = Part(part.segment, part.block, pieces=set(part.pieces))
+            attributes, generation = self._attributes(part), self._generation
+            self._expected = number_of(part.ids, generation)
+        self._store.keep(copy, attributes, generation)
+        self._codes.keep(copy, self._codes.numbers(), generation)
+        with self._lock:
+            if part.segment is copy.segment:  # not cut meanwhile
+                part.number, part.pieces = copy.number, copy.pieces
+            self._expected = None
+        return True
 
     def _assemble(self) -> None:
         segments = [part.segment for part in self._parts]

@@ -21,7 +21,7 @@ __all__ = ["Candidates", "candidates", "scored"]
 
 _BEST = 500
 """So many are taken by vectors, and as many by words."""
-_LEADING = 300
+_LEADING = 200
 """So many of them, best by both, bring what is beside them."""
 Mask = NDArray[np.bool_]
 Known = tuple[Int64, Float32]

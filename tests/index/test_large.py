@@ -244,3 +244,27 @@ def test_within_a_transaction_nothing_waits_for_another_thread(vault, fake_embed
         index.load()
         assert best(index, fake_embedder, "word600 word5 word0") == ids[600]
     index.load()
+    erase(vault, plan(vault, ids=[ids[300]]))
+    index.refresh()  # which begins to store again what was dropped
+    with vault.transaction():
+        vault.memories.edit(ids[5], "word9")
+        index.load()
+    index.load()
+    assert held(vault, fake_embedder) == set(ids) - {ids[300], ids[5]}
+
+
+def test_what_the_index_stores_itself_is_not_another_process_s(vault, fake_embedder, ids, monkeypatch) -> None:
+    index = opened(vault, fake_embedder)
+    keep = index._store.keep
+
+    def keep_while_something_comes(part, attributes, generation) -> None:
+        keep(part, attributes, generation)
+        vault.memories.add([Record("harbour", Kind.NOTE, "h.md")])
+        index.refresh()
+
+    monkeypatch.setattr(index._store, "keep", keep_while_something_comes)
+    monkeypatch.setattr(index, "_load_stored", None)
+    erase(vault, plan(vault, ids=[ids[300]]))
+    index.load()
+    assert len(index) == COUNT
+    assert not index._unstored(())

@@ -71,13 +71,15 @@ def both(monkeypatch, vault: Vault, embedder, query: Query, *, best: int = 500) 
 def test_with_room_for_all_the_same_comes_out(monkeypatch, life, fake_embedder, words, shape, where, signals) -> None:
     query = Query(shape.format(" ".join(words)), NOW_MS, limit=20, where=where, signals=signals)
     whole, near = both(monkeypatch, life, fake_embedder, query)
-    # Cosines beyond the best 128 and the statistics are estimates: near ties may change places.
-    scores = {hit.memory.id: hit.score for hit in whole}
-    for one, other in zip(whole, near, strict=True):
-        assert one.score == pytest.approx(other.score, abs=0.1)
-        if other.memory.id in scores:
-            assert other.parts == pytest.approx(next(h.parts for h in whole if h.memory.id == other.memory.id), abs=0.1)
-    assert len(scores.keys() & {hit.memory.id for hit in near}) >= 0.8 * len(whole)
+    # Cosines beyond the best 128 and the statistics are estimates: what nearly ties, or lies at the floor of relevance,
+    # may fall on the other side.
+    expected = {hit.memory.id: hit for hit in whole}
+    both_found = [hit for hit in near if hit.memory.id in expected]
+    assert len(both_found) >= 0.8 * max(len(whole), len(near))
+    for hit in both_found:
+        assert hit.score == pytest.approx(expected[hit.memory.id].score, abs=0.1)
+        assert hit.parts == pytest.approx(expected[hit.memory.id].parts, abs=0.1)
+    assert [hit.score for hit in near[:1]] == pytest.approx([hit.score for hit in whole[:1]], abs=0.1)
 
 
 def test_few_candidates_find_the_best_and_what_is_beside_it(monkeypatch, life, fake_embedder) -> None:
