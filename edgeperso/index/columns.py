@@ -18,7 +18,7 @@ _PAUSE_MS = DAY_MS // 2
 _NUMBERS = {
     "ids": "i8",
     "when_ms": "i8",
-    "position": "i8",
+    "position": "i4",
     "digest": "u8",
     "open": "?",
     "previous": "i4",
@@ -26,8 +26,6 @@ _NUMBERS = {
     "occasion": "i4",
     **dict.fromkeys(STRING_COLUMNS, "i2"),
 }
-_FEW_VALUES = 32_768
-"""So many values of a column of strings have numbers of two bytes."""
 _SPARE = 4096
 """Rows of room at the end, so that a new memory moves nothing."""
 _FEW_THREADS = 16
@@ -37,7 +35,8 @@ class Columns:
     """The columns of all segments, one after another, changed in place by `replace`.
 
     Attributes:
-        ids, when_ms, position: int64[n].
+        ids, when_ms: int64[n].
+        position: int32[n], int64[n] where one needs it.
         digest: uint64[n], equal for equal texts.
         open: bool[n], not superseded.
         previous, next: int32[n], the row of the neighbour in the same thread and occasion, -1 where there is none.
@@ -47,7 +46,7 @@ class Columns:
 
     ids: Int64
     when_ms: Int64
-    position: Int64
+    position: NDArray[np.signedinteger[Any]]
     digest: NDArray[np.uint64]
     open: NDArray[np.bool_]
     previous: NDArray[np.int32]
@@ -116,7 +115,7 @@ class Columns:
             used, codes = np.unique(self._room[name][rows], return_inverse=True)
             values = self._lists[name]
             strings[name] = Strings(tuple(values[code] for code in used.tolist()), codes.astype(np.int32))
-        return Attributes(self.when_ms[rows], self.position[rows], self.digest[rows], strings)
+        return Attributes(self.when_ms[rows], self.position[rows].astype(np.int64), self.digest[rows], strings)
 
     def _show(self, rows: int) -> None:
         for name in ("ids", "when_ms", "position", "digest", "open", "previous", "next", "occasion"):
@@ -141,6 +140,7 @@ class Columns:
     def _write(self, span: slice, ids: Int64, attributes: Attributes) -> None:
         self.ids[span] = ids
         self.when_ms[span] = attributes.when_ms
+        self._widen("position", attributes.position)
         self.position[span] = attributes.position
         self.digest[span] = attributes.digest
         self.open[span] = True
@@ -150,13 +150,20 @@ class Columns:
                 if value not in known:
                     known[value] = len(values)
                     values.append(value)
-            if len(values) > _FEW_VALUES:
-                self._room[name] = self._room[name].astype(np.int32, copy=False)
             codes = np.array([known[value] for value in column.values], dtype=np.int32)
+            self._widen(name, codes)
             self._room[name][span] = codes[column.codes] if len(codes) else 0
         self.previous[span] = self.next[span] = -1
         self.occasion[span] = np.arange(self._occasions, self._occasions + len(ids))
         self._occasions += len(ids)
+
+    def _widen(self, name: str, numbers: NDArray[np.signedinteger[Any]]) -> None:
+        """Give a column as many bytes a row as ``numbers`` need."""
+        column = self._room[name]
+        needed = np.result_type(column.dtype, *(np.min_scalar_type(int(end)) for end in _ends(numbers)))
+        if needed != column.dtype:
+            self._room[name] = column.astype(needed)
+            self._show(len(self))
 
     def _link(self, touched: NDArray[np.bool_]) -> None:
         """Find neighbours and occasions anew for all memories of the threads that are ``touched`` (bool[threads])."""
@@ -199,6 +206,10 @@ class Columns:
         column = self.strings(name)
         accepted = np.array([accepts(value) for value in column.values], dtype=np.bool_)
         return accepted[column.codes] if len(accepted) else np.zeros(0, dtype=np.bool_)
+
+
+def _ends(numbers: NDArray[np.signedinteger[Any]]) -> list[int]:
+    return [-int(numbers.max()) - 1, int(numbers.min())] if len(numbers) else []
 
 
 def _under(source: str, prefix: str) -> bool:

@@ -94,19 +94,32 @@ def test_columns_of_some_rows_are_those_of_their_memories() -> None:
     memories = [memory(number, "ab"[number % 2], number, 0) for number in range(1, 6)]
     columns = made_at_once(memories)
     found, expected = columns.attributes(np.array([3, 1])), attributes_of([memories[3], memories[1]])
-    np.testing.assert_array_equal(found.position, expected.position)
+    for name in ("when_ms", "position", "digest"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert getattr(found, name).dtype == getattr(expected, name).dtype
     for name, column in found.strings.items():
         wanted = expected.strings[name]
         assert [column.values[code] for code in column.codes] == [wanted.values[code] for code in wanted.codes]
         assert set(column.values) == set(wanted.values), "no value of a memory that isn't there"
 
 
-def test_any_number_of_values_keeps_its_numbers(monkeypatch) -> None:
-    monkeypatch.setattr("edgeperso.index.columns._FEW_VALUES", 3)
-    memories = [memory(number, f"t{number}", number, 0) for number in range(9)]
-    columns = made_at_once(memories[:2])
-    for each in memories[2:]:
+def test_numbers_of_any_size_are_kept() -> None:
+    positions = [0, 1, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**62]
+    memories = [memory(number, "a", position, 0) for number, position in enumerate(positions, 1)]
+    columns = made_at_once(memories[:3])
+    assert columns.position.dtype == np.int32
+    for each in memories[3:]:
         columns.replace(len(columns), len(columns), [(np.array([each.id]), attributes_of([each]))])
+    assert columns.position.tolist() == positions
+    assert_same(columns, made_at_once(memories))
+
+
+def test_any_number_of_values_keeps_its_numbers() -> None:
+    memories = [memory(number, f"thread {number}", 0, 0) for number in range(1, 33_001)]
+    columns = made_at_once(memories[:100])
+    assert columns.strings("thread").codes.dtype == np.int16
+    rest = memories[100:]
+    columns.replace(100, 100, [(np.array([each.id for each in rest]), attributes_of(rest))])
     assert columns.strings("thread").codes.dtype == np.int32
     assert columns.strings("kind").codes.dtype == np.int16
     assert_same(columns, made_at_once(memories))
