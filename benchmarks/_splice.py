@@ -33,6 +33,8 @@ class Splicer:
         params.n_ctx, params.n_batch, params.n_ubatch = n_ctx, N_BATCH, N_BATCH
         params.n_threads = params.n_threads_batch = threads
         params.n_seq_max, params.kv_unified = 2, True
+        # On a CPU flash attention is slow where few tokens look back on many: 2 times and more for fifty on a thousand.
+        params.flash_attn_type = ffi.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._context: Any = ffi.llama_init_from_model(self._model, params)
         self._memory = ffi.llama_get_memory(self._context)
         self._vocab = ffi.llama_model_get_vocab(self._model)

@@ -16,7 +16,7 @@ token; of the figures ``…_vs_full`` are medians over the questions, ``…_righ
 - spliced: each note's state, computed once by itself after the beginning, comes from the vault and is shifted into its
   place; the best notes, up to `FRESH_TOKENS`, are evaluated in full at the end, just before the question.
 - naive: all notes spliced.
-- few: no states; those best notes alone. What splicing must beat.
+- few: no states; those best notes alone. What splicing must beat to be worth its states.
 """
 
 from __future__ import annotations
