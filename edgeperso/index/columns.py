@@ -15,16 +15,17 @@ from edgeperso.types import Int64, MemoryFilter
 __all__ = ["Columns"]
 
 _PAUSE_MS = DAY_MS // 2
+# Numbers of strings, and positions, get wider when one needs it.
 _NUMBERS = {
     "ids": "i8",
     "when_ms": "i8",
-    "position": "i4",
+    "position": "i1",
     "digest": "u8",
     "open": "?",
     "previous": "i4",
     "next": "i4",
     "occasion": "i4",
-    **dict.fromkeys(STRING_COLUMNS, "i2"),
+    **dict.fromkeys(STRING_COLUMNS, "i1"),
 }
 _SPARE = 4096
 """Rows of room at the end, so that a new memory moves nothing."""
@@ -36,7 +37,7 @@ class Columns:
 
     Attributes:
         ids, when_ms: int64[n].
-        position: int32[n], int64[n] where one needs it.
+        position: int8[n], or wider as the largest needs it.
         digest: uint64[n], equal for equal texts.
         open: bool[n], not superseded.
         previous, next: int32[n], the row of the neighbour in the same thread and occasion, -1 where there is none.
@@ -160,7 +161,9 @@ class Columns:
     def _widen(self, name: str, numbers: NDArray[np.signedinteger[Any]]) -> None:
         """Give a column as many bytes a row as ``numbers`` need."""
         column = self._room[name]
-        needed = np.result_type(column.dtype, *(np.min_scalar_type(int(end)) for end in _ends(numbers)))
+        # The negative number that takes as much room as the largest, so that the type is a signed one.
+        furthest = min(-1 - int(numbers.max(initial=0)), int(numbers.min(initial=0)))
+        needed = np.result_type(column.dtype, np.min_scalar_type(furthest))
         if needed != column.dtype:
             self._room[name] = column.astype(needed)
             self._show(len(self))
@@ -206,10 +209,6 @@ class Columns:
         column = self.strings(name)
         accepted = np.array([accepts(value) for value in column.values], dtype=np.bool_)
         return accepted[column.codes] if len(accepted) else np.zeros(0, dtype=np.bool_)
-
-
-def _ends(numbers: NDArray[np.signedinteger[Any]]) -> list[int]:
-    return [-int(numbers.max()) - 1, int(numbers.min())] if len(numbers) else []
 
 
 def _under(source: str, prefix: str) -> bool:

@@ -104,10 +104,10 @@ def test_columns_of_some_rows_are_those_of_their_memories() -> None:
 
 
 def test_numbers_of_any_size_are_kept() -> None:
-    positions = [0, 1, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**62]
+    positions = [0, 1, -1, 127, 128, -129, 2**31 - 1, 2**31, -(2**31) - 1, 2**62]
     memories = [memory(number, "a", position, 0) for number, position in enumerate(positions, 1)]
     columns = made_at_once(memories[:3])
-    assert columns.position.dtype == np.int32
+    assert columns.position.dtype == np.int8
     for each in memories[3:]:
         columns.replace(len(columns), len(columns), [(np.array([each.id]), attributes_of([each]))])
     assert columns.position.tolist() == positions
@@ -117,9 +117,9 @@ def test_numbers_of_any_size_are_kept() -> None:
 def test_any_number_of_values_keeps_its_numbers() -> None:
     memories = [memory(number, f"thread {number}", 0, 0) for number in range(1, 33_001)]
     columns = made_at_once(memories[:100])
-    assert columns.strings("thread").codes.dtype == np.int16
+    assert columns.strings("thread").codes.dtype == np.int8
     rest = memories[100:]
     columns.replace(100, 100, [(np.array([each.id for each in rest]), attributes_of(rest))])
     assert columns.strings("thread").codes.dtype == np.int32
-    assert columns.strings("kind").codes.dtype == np.int16
+    assert columns.strings("kind").codes.dtype == np.int8
     assert_same(columns, made_at_once(memories))
