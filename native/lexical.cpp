@@ -97,7 +97,8 @@ LexicalIndex::LexicalIndex(std::vector<Postings> segments, double k1, double b, 
         rows_ += segment.n;
         largest_ = std::max(largest_, segment.n);
     }
-    norms_.reserve(rows_);
+    norms_.resize(rows_);
+    float* norm = norms_.data();
     // The order of operations and of roundings is numpy's: the same floats come out.
     const auto outer = static_cast<float>(k1);
     const auto share = static_cast<float>(b);
@@ -105,8 +106,9 @@ LexicalIndex::LexicalIndex(std::vector<Postings> segments, double k1, double b, 
     const auto usual = static_cast<float>(average);
     for (const Postings& segment : segments_) {
         for (std::size_t row = 0; row < segment.n; ++row) {
-            norms_.push_back(outer * (rest + share * static_cast<float>(segment.lengths[row]) / usual));
+            norm[row] = outer * (rest + share * static_cast<float>(segment.lengths[row]) / usual);
         }
+        norm += segment.n;
     }
 }
 

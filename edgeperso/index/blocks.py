@@ -54,11 +54,10 @@ def dim_of(block: Block) -> int:
     return int((block.vectors if isinstance(block, VectorBlock) else block.codes).shape[1])
 
 
-def unpacked(block: Block, rows: Int64) -> Float32:
-    """float32[len(rows), dim]: the vectors, of codes as near as they tell."""
-    if isinstance(block, VectorBlock):
-        return block.vectors[rows].astype(np.float32)
-    return np.asarray(block.codes[rows] * block.scales[rows, None], dtype=np.float32)
+def unpacked(block: Block, row: int) -> Float32:
+    """float32[dim]: the vector of a row, of codes as near as they tell."""
+    found = block.vectors[row] if isinstance(block, VectorBlock) else block.codes[row] * block.scales[row]
+    return np.asarray(found, dtype=np.float32)
 
 
 def lacks_codes(block: Block) -> bool:

@@ -21,9 +21,9 @@ _CANDIDATES = 4096
 """So many rows, or twice those asked for, are compared by their codes."""
 _WIDENING = 4
 """So many times the candidates are taken by their bits alone."""
-_EXACT = 128
+_EXACT = 32
 """So many of them, or fewer, get their exact cosine."""
-_SAMPLE = 16_384
+_SAMPLE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Stages(Protocol):
 
 class CodeScan:
     """Cosines by codes. ``exact`` gives the vectors of rows, float16[len(rows), dim] of unit length; it is asked for
-    128 rows at most in a search, so they needn't be in memory."""
+    32 rows at most in a search, so they needn't be in memory."""
 
     def __init__(
         self,
@@ -82,11 +82,12 @@ class CodeScan:
         self._rows = sum(len(block.present) for block in blocks)
         self._exact = exact
         self._stages = stages or stages_of(blocks)
+        self._asked: tuple[Float32, Codes] | None = None
 
     def top(self, vector: Float32, k: int, mask: NDArray[np.bool_] | None = None) -> Found:
-        """The ``k`` best rows with a vector among those that ``mask`` (bool[rows]) lets through: the first 128 by exact
+        """The ``k`` best rows with a vector among those that ``mask`` (bool[rows]) lets through: the first 32 by exact
         cosine, the rest by estimate (within 0.01). Statistics are of estimates."""
-        question = codes_of(vector[None, :])
+        question = self._coded(vector)
         scale = question.scales[0]
         keep = max(k, _EXACT)
         candidates = max(_CANDIDATES, 2 * k)
@@ -107,12 +108,18 @@ class CodeScan:
 
     def estimates(self, vector: Float32, rows: Int64) -> Float32:
         """``float32[len(rows)]``: the cosines of ``rows`` within 0.01, without their exact vectors."""
-        question = codes_of(vector[None, :])
+        question = self._coded(vector)
         return np.asarray(self._stages.estimates(question.codes[0], rows) * question.scales[0], dtype=np.float32)
 
     def scores(self, vector: Float32) -> Float32:
         """``float32[rows]``: the estimates of all rows."""
         return self.estimates(vector, np.arange(self._rows, dtype=np.int64))
+
+    def _coded(self, vector: Float32) -> Codes:
+        """The question's codes: one search asks for them several times."""
+        if self._asked is None or self._asked[0] is not vector:
+            self._asked = vector, codes_of(vector[None, :])
+        return self._asked[1]
 
     def _moments(self, question: Codes) -> tuple[float, float]:
         step = max(1, -(-self._rows // _SAMPLE))

@@ -104,9 +104,11 @@ class Index:
             return self._exact(rows).astype(np.float32)
         out = np.zeros((len(rows), self._dim), dtype=np.float32)
         part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(part_of):
-            block, chosen = self._parts[number].block, part_of == number
-            out[chosen, : dim_of(block)] = unpacked(block, rows[chosen] - self._starts[number])
+        # One by one: in a large vault hardly two of them are of one part.
+        local = rows - self._starts[part_of]
+        for place, (number, row) in enumerate(zip(part_of.tolist(), local.tolist(), strict=True)):
+            block = self._parts[number].block
+            out[place, : dim_of(block)] = unpacked(block, row)
         return out
 
     def _exact(self, rows: Int64) -> Float16:
@@ -316,13 +318,16 @@ class Index:
             self._worker = threading.Thread(target=self._work, name="edgeperso-index", daemon=True)
             self._worker.start()
 
-    def _unstored(self, tried: Collection[Segment]) -> list[Part]:
+    def _unstored(self, tried: Collection[tuple[Segment, int | None]]) -> list[Part]:
+        """Parts worth storing that aren't, but for those that were ``tried`` in vain at this generation."""
         return [
-            part for part in self._parts if part.number is None and not _is_small(part) and part.segment not in tried
+            part
+            for part in self._parts
+            if part.number is None and not _is_small(part) and (part.segment, self._generation) not in tried
         ]
 
     def _work(self) -> None:
-        tried: list[Segment] = []
+        tried: list[tuple[Segment, int | None]] = []
         try:
             while self._read_codes() or self._keep_one(tried):
                 pass
@@ -351,16 +356,16 @@ class Index:
                     _give_back()
         return True
 
-    def _keep_one(self, tried: list[Segment]) -> bool:
+    def _keep_one(self, tried: list[tuple[Segment, int | None]]) -> bool:
         """Store one part that forgetting cut; False where none is left, and the work with it."""
         with self._lock:
             part = next(iter(self._unstored(tried)), None)
             if part is None or self._generation is None:
                 self._worker = None
                 return False
-            tried.append(part.segment)
             copy = Part(part.segment, part.block, pieces=set(part.pieces))
             attributes, generation = self._attributes(part), self._generation
+            tried.append((part.segment, generation))
             self._expected = number_of(part.ids, generation)
         self._store.keep(copy, attributes, generation)
         self._codes.keep(copy, self._codes.numbers(), generation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,8 @@ class Bm25:
         self._total = int(self._offsets[-1])
         none = np.zeros(0, dtype=np.float32)
         lengths = np.concatenate([none, *(segment.lengths.astype(np.float32) for segment in self._segments)])
-        self._norms = (k1 * (1.0 - b + b * lengths / _average_length(self._segments))).astype(np.float32)
+        average = _average(sum(int(segment.lengths.sum()) for segment in self._segments), self._total)
+        self._norms = (k1 * (1.0 - b + b * lengths / average)).astype(np.float32)
 
     def idf(self, term: str) -> float:
         """How telling ``term`` is, 0 where nothing holds it."""
@@ -85,11 +87,12 @@ class NativeBm25:
 
         known = reuse.parts if reuse else {}
         # By identity, which is safe since the parts hold their segments.
-        self.parts: dict[int, tuple[Segment, SegmentPostings]] = {
-            id(segment): known.get(id(segment)) or (segment, _postings(segment)) for segment in segments
+        self.parts: dict[int, _Part] = {
+            id(segment): known.get(id(segment)) or _Part.of(segment) for segment in segments
         }
-        parts = [self.parts[id(segment)][1] for segment in segments]
-        self._index = Bm25Index(parts, k1, b, _average_length(segments), implementation)
+        parts = [self.parts[id(segment)] for segment in segments]
+        average = _average(sum(part.length for part in parts), sum(len(segment.ids) for segment in segments))
+        self._index = Bm25Index([part.postings for part in parts], k1, b, average, implementation)
 
     def idf(self, term: str) -> float:
         """How telling ``term`` is, 0 where nothing holds it."""
@@ -109,16 +112,25 @@ class NativeBm25:
         return self._index.at(*_hashed(terms), np.ascontiguousarray(rows))
 
 
-def _average_length(segments: Sequence[Segment]) -> float:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """A segment that was checked: ``length`` is that of all its memories together, in terms."""
+
+    segment: Segment
+    postings: SegmentPostings
+    length: int
+
+    @classmethod
+    def of(cls, segment: Segment) -> _Part:
+        from edgeperso._native import SegmentPostings
+
+        postings = SegmentPostings(segment.hashes, segment.starts, segment.rows, segment.counts, segment.lengths)
+        return cls(segment, postings, int(segment.lengths.sum()))
+
+
+def _average(length: int, rows: int) -> float:
     """Terms in a memory, above 0."""
-    rows = sum(len(segment.lengths) for segment in segments)
-    return max(sum(int(segment.lengths.sum()) for segment in segments) / max(rows, 1), 1e-9)
-
-
-def _postings(segment: Segment) -> SegmentPostings:
-    from edgeperso._native import SegmentPostings
-
-    return SegmentPostings(segment.hashes, segment.starts, segment.rows, segment.counts, segment.lengths)
+    return max(length / max(rows, 1), 1e-9)
 
 
 def _hashed(terms: Mapping[str, float]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from edgeperso.errors import VaultTooNew
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 
-__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "STATES_SCHEMA", "migrate"]
+__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "SPANS_SCHEMA", "STATES_SCHEMA", "migrate"]
 
 FIRST_SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -204,6 +204,9 @@ STATES_SCHEMA: Final = (
     "CREATE INDEX state_sources_source ON state_sources (kind, source_id)",
 )
 
+SPANS_SCHEMA: Final = ("CREATE INDEX segments_span ON segments (low_id, high_id)",)
+"""Segments are large rows: to find those that hold a memory without it reads a page of each."""
+
 
 def _first(database: Database) -> None:
     for statement in FIRST_SCHEMA:
@@ -220,10 +223,16 @@ def _states(database: Database) -> None:
         database.execute(statement)
 
 
+def _spans(database: Database) -> None:
+    for statement in SPANS_SCHEMA:
+        database.execute(statement)
+
+
 MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {
     "2025-01 first": _first,
     "2026-11 adapters": _adapters,
     "2026-11 states": _states,
+    "2026-11 spans": _spans,
 }
 """By name, in order. A step that was ever released is never changed: add another one."""
 

@@ -71,7 +71,7 @@ def both(monkeypatch, vault: Vault, embedder, query: Query, *, best: int = 500) 
 def test_with_room_for_all_the_same_comes_out(monkeypatch, life, fake_embedder, words, shape, where, signals) -> None:
     query = Query(shape.format(" ".join(words)), NOW_MS, limit=20, where=where, signals=signals)
     whole, near = both(monkeypatch, life, fake_embedder, query)
-    # Cosines beyond the best 128 and the statistics are estimates: what nearly ties, or lies at the floor of relevance,
+    # Cosines beyond the best 32 and the statistics are estimates: what nearly ties, or lies at the floor of relevance,
     # may fall on the other side.
     expected = {hit.memory.id: hit for hit in whole}
     both_found = [hit for hit in near if hit.memory.id in expected]
