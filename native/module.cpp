@@ -73,6 +73,7 @@ std::vector<std::string> names() {
 }  // namespace edgeperso
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // a process may end while a thread of the index still holds one
     using namespace edgeperso;
     module.doc() = "Search kernels in C++, each equal to its numpy counterpart.";
     module.def("hamming", &hamming, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
