@@ -111,8 +111,8 @@ class NativeModel:
         params.kv_unified = True
         params.no_perf = True
         if not self._offloads:
-            # On a CPU it makes whole batches an eighth faster, and all that a conversation does, short batches and single
-            # tokens after a long context, up to three times slower.
+            # On a CPU it makes whole batches an eighth faster, and all that a conversation does, short batches and
+            # single tokens after a long context, up to three times slower.
             params.flash_attn_type = ffi.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.settings |= settings_of(params)
         self._context = ffi.llama_init_from_model(self._model, params)
