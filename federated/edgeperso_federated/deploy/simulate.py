@@ -38,18 +38,18 @@ def simulate_on_flower(settings: Settings, model: Path, folder: Path) -> Result:
     log = folder / "flower.log"
     with tempfile.TemporaryDirectory(prefix="edgeperso-") as name:
         app = write_app(
-            Path(name) / "app",
+            folder / "app",
             "edgeperso-simulation",
             server=f"{_MODULE}:server",
             client=f"{_MODULE}:client",
-            config={"folder": ""},
+            config={"folder": str(folder)},
         )
         env, port = simulation_environment(Path(name) / "flower"), free_port()
         command = superlink(host=_HOST, port=port, certificates=None, database=None, simulation=True)
         with Process(command, env, log) as link:
             wait_for_port(link, _HOST, port)
             connection = local_connection("here", env, address=f"{_HOST}:{port}", authority=None)
-            run = start_run(connection, app, {"folder": str(folder)}, clients=asked.nodes)
+            run = start_run(connection, app, {}, clients=asked.nodes)
             found = finished(connection, run, timeout_s=_FOREVER_S)
     if not found.completed:
         raise FederationError("The simulation failed.", hint=f"{log.name} in the folder tells why.")
