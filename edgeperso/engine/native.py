@@ -80,7 +80,6 @@ class NativeModel:
         params = ffi.llama_model_default_params()
         offload = bool(ffi.llama_supports_gpu_offload())
         params.n_gpu_layers = (-1 if offload else 0) if n_gpu_layers is None else n_gpu_layers
-        self._offloads = offload and params.n_gpu_layers != 0
         self.settings = settings_of(params)
         self._model, errors = _load(path, params)
         if self._model is None:
@@ -110,10 +109,6 @@ class NativeModel:
         params.n_outputs_max_per_seq = 0
         params.kv_unified = True
         params.no_perf = True
-        if not self._offloads:
-            # On a CPU it makes whole batches an eighth faster, and all that a conversation does, short batches and
-            # single tokens after a long context, up to three times slower.
-            params.flash_attn_type = ffi.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.settings |= settings_of(params)
         self._context = ffi.llama_init_from_model(self._model, params)
         if not self._context:

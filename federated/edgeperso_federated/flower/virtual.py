@@ -1,8 +1,8 @@
 """A simulation whose rounds go over Flower's grid: virtual clients train wherever Flower's engine (Ray) has room.
 
 Any virtual node does the work of any client: a request says whose. So there are as many nodes as answers in a round at
-most, and not as many as people; and what comes out is what the inline runner gives, but for the order in which float64
-sums are taken.
+most, and not as many as people; and what comes out is what the inline runner gives on one thread, but for the order in
+which float64 sums are taken.
 
 The run's only configuration is ``folder``, which the server and all workers see: `Asked` is read there.
 """
