@@ -14,6 +14,7 @@ from edgeperso.engine.adapters.values import Worn
 from edgeperso.engine.adapters.wardrobe import Wardrobe
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
+from edgeperso.engine.prefix_cache import PrefixCache
 from edgeperso.engine.quoting import Accept, QuotedAnswer
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
@@ -40,8 +41,7 @@ class Engine:
         self.info = info
         self.lock = threading.RLock()
         self._tickets = itertools.count()
-        self._holder: int | None = None
-        self._prefix: list[int] = []
+        self._prefix_cache = PrefixCache(model)
         self._ends: list[int] | None = None
 
     @classmethod
@@ -107,9 +107,7 @@ class Engine:
     def clear(self) -> None:
         """Forget the tokens that the context remembers: the next call evaluates its whole prompt."""
         with self.lock:
-            self._holder = None
-            self._prefix = []
-            self._model.clear()
+            self._cache.clear()
 
     def begin_with(self, tokens: Sequence[int], state: bytes | None = None) -> bool:
         """Expect calls whose tokens begin with ``tokens``: until `clear` these are evaluated by themselves, and the
@@ -122,20 +120,13 @@ class Engine:
             Whether the context holds them now.
         """
         with self.lock:
-            self._prefix = list(tokens)
-            if _common_prefix(self._model.held, tokens) == len(tokens):
-                return True
-            if state is None:
-                return False
-            self._holder = None
-            return self._model.restore_prefix(tokens, state)
+            return self._cache.begin_with(tokens, state)
 
     def prefix_state(self, tokens: Sequence[int]) -> bytes | None:
         """The state of ``tokens`` if the context begins with them and the model can give it. Some ten to a hundred KB
         a token; it tells what the tokens say to whoever has the model."""
         with self.lock:
-            whole = 0 < len(tokens) == _common_prefix(self._model.held, tokens)
-            return self._model.prefix_state(len(tokens)) if whole else None
+            return self._cache.state(tokens)
 
     def state_binding(self, model_sha256: str) -> str:
         """What a state depends on beside its tokens, as 64 hex digits (`states.binding`); ``model_sha256`` is
@@ -160,7 +151,7 @@ class Engine:
             model = self._model
             if not self._wardrobe.wear(stack, self.info.base_sha256):
                 return
-            self._holder = None
+            self._cache.disown()
             self.info = replace(self.info, n_ctx=model.n_ctx - self._wardrobe.virtual_tokens)
             emit(Event.ADAPTERS_WORN, adapters=len(self.worn), virtual_tokens=self._wardrobe.virtual_tokens)
 
@@ -273,7 +264,7 @@ class Engine:
             raise UsageError("A context and a tail must have tokens.")
         with self.lock:
             self._check_prompt(list(prefix), max((len(c) + len(t) for c, t in branches), default=0))
-            self._hold(list(prefix))
+            self._cache.hold(list(prefix))
             return score_tails(self._model, branches)
 
     def next_log_probs(self, tokens: Sequence[int]) -> Float32:
@@ -335,18 +326,7 @@ class Engine:
 
         ``ticket`` names the generation that asks: while no other call came between, its tokens need no comparing.
         """
-        model = self._model
-        if ticket is not None and self._holder == ticket and len(model.held) == len(tokens) - 1:
-            kept = len(model.held)
-        else:
-            # The last token is always evaluated anew: the context keeps states, not logits.
-            kept = self._keep(tokens, len(tokens) - 1)
-        self._holder = ticket
-        cut = max(kept, self._expected(tokens))
-        whole = model.append(tokens[kept:cut], cancel) and model.append(tokens[cut:], cancel)
-        if whole and kept < len(tokens) - 1:
-            model.logits()
-        return Advance(kept, len(model.held))
+        return self._cache.advance(tokens, ticket, cancel)
 
     def is_end(self, token: int) -> bool:
         with self.lock:
@@ -364,27 +344,13 @@ class Engine:
             raise ModelError("The engine is closed.", hint="Open it again.")
         return self._native
 
-    def _expected(self, tokens: list[int]) -> int:
-        """How long the expected beginning is, if ``tokens`` begin so; else 0."""
-        end = len(self._prefix)
-        return end if tokens[:end] == self._prefix else 0
-
-    def _keep(self, tokens: list[int], most: int) -> int:
-        """Drop all but what the context shares with ``tokens``, ``most`` of it at most. The expected beginning stays
-        whole or goes: so its state never depends on what was held before. Returns how many tokens stayed."""
-        kept = min(_common_prefix(self._model.held, tokens), most)
-        return self._model.keep(0 if kept < min(self._expected(tokens), most) else kept)
+    @property
+    def _cache(self) -> PrefixCache:
+        _ = self._model  # a closed engine says so
+        return self._prefix_cache
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         self.advance(list(tokens), None, None)
-
-    def _hold(self, tokens: list[int]) -> None:
-        """Make the context hold exactly ``tokens``, where no logits after them are wanted."""
-        kept = self._keep(tokens, len(tokens))
-        self._holder = None
-        cut = max(kept, self._expected(tokens))
-        self._model.append(tokens[kept:cut])
-        self._model.append(tokens[cut:])
 
     def _check_prompt(self, tokens: list[int], room: int) -> None:
         if not tokens:
@@ -394,12 +360,3 @@ class Engine:
                 f"{len(tokens)} prompt tokens and {room} more don't fit a context of {self.info.n_ctx} tokens."
             )
         self._model.check_tokens(tokens)
-
-
-def _common_prefix(held: Sequence[int], tokens: Sequence[int]) -> int:
-    count = 0
-    for ours, theirs in zip(held, tokens, strict=False):
-        if ours != theirs:
-            break
-        count += 1
-    return count

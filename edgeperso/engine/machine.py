@@ -7,10 +7,11 @@ import platform
 import sys
 from pathlib import Path
 
-__all__ = ["cpu_name", "physical_cores", "resident_bytes"]
+__all__ = ["cpu_name", "decode_threads", "physical_cores", "resident_bytes"]
 
 _CPUS = Path("/sys/devices/system/cpu")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_LARGE_MODEL = 1_000_000_000
 
 
 def physical_cores() -> int:
@@ -23,6 +24,14 @@ def physical_cores() -> int:
     allowed = os.sched_getaffinity(0)
     siblings = {_read(_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu) for cpu in allowed}
     return max(1, min(len(siblings), _quota_cpus() or len(siblings)))
+
+
+def decode_threads(n_params: int) -> int:
+    """Threads for one token at a time. A token of a small model takes few milliseconds with hundreds of meetings of
+    all threads: if another program takes one's core, all wait, and writing slows down tenfold. One core left free
+    costs a small model little; a large one is better off with all."""
+    cores = physical_cores()
+    return cores if n_params >= _LARGE_MODEL else max(1, cores - 1)
 
 
 def resident_bytes() -> int:

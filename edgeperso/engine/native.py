@@ -20,9 +20,9 @@ os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 
 from llama_cpp import llama_cpp as ffi
 
+from edgeperso.engine import machine
 from edgeperso.engine.adapters.anonymous import anonymous_file
 from edgeperso.engine.gguf import check_model_file
-from edgeperso.engine.machine import physical_cores
 from edgeperso.engine.states import read_state, settings_of, write_state
 from edgeperso.errors import AdapterInvalid, ModelCorrupt, ModelError, ModelUnsupported, QuestionTooLong, UsageError
 from edgeperso.types import Float32
@@ -38,7 +38,6 @@ _load_errors: list[str] | None = None
 """llama.cpp's errors while a file is being loaded: they speak of the file. At other times nothing is kept."""
 _ERROR_LEVEL = 4
 _load_lock = threading.Lock()
-_LARGE_MODEL = 1_000_000_000
 
 
 @ffi.llama_log_callback  # type: ignore[untyped-decorator,unused-ignore]
@@ -103,8 +102,8 @@ class NativeModel:
         params = ffi.llama_context_default_params()
         params.n_ctx = min(n_ctx, self.n_ctx_train) if self.n_ctx_train > 0 else n_ctx
         params.n_batch = params.n_ubatch = N_BATCH
-        params.n_threads = n_threads or _decode_threads(self.n_params)
-        params.n_threads_batch = n_threads or physical_cores()
+        params.n_threads = n_threads or machine.decode_threads(self.n_params)
+        params.n_threads_batch = n_threads or machine.physical_cores()
         params.n_seq_max = N_SEQUENCES
         params.n_outputs_max_per_seq = 0
         params.kv_unified = True
@@ -392,11 +391,3 @@ def _load(path: Path, params: Any) -> tuple[Any, list[str]]:
             return ffi.llama_model_load_from_file(str(path).encode(), params) or None, errors
         finally:
             _load_errors = None
-
-
-def _decode_threads(n_params: int) -> int:
-    """Threads for one token at a time. A token of a small model takes few milliseconds with hundreds of meetings of
-    all threads: if another program takes one's core, all wait, and writing slows down tenfold. One core left free
-    costs a small model little; a large one is better off with all."""
-    cores = physical_cores()
-    return cores if n_params >= _LARGE_MODEL else max(1, cores - 1)

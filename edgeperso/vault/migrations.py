@@ -9,7 +9,7 @@ from edgeperso.errors import VaultTooNew
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 
-__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "SPANS_SCHEMA", "STATES_SCHEMA", "migrate"]
+__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "STATES_SCHEMA", "migrate"]
 
 FIRST_SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -202,10 +202,9 @@ STATES_SCHEMA: Final = (
         PRIMARY KEY (state_id, kind, source_id)
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX state_sources_source ON state_sources (kind, source_id)",
+    # Segments are large rows: to find those that hold a memory without it reads a page of each.
+    "CREATE INDEX segments_span ON segments (low_id, high_id)",
 )
-
-SPANS_SCHEMA: Final = ("CREATE INDEX segments_span ON segments (low_id, high_id)",)
-"""Segments are large rows: to find those that hold a memory without it reads a page of each."""
 
 
 def _first(database: Database) -> None:
@@ -223,16 +222,10 @@ def _states(database: Database) -> None:
         database.execute(statement)
 
 
-def _spans(database: Database) -> None:
-    for statement in SPANS_SCHEMA:
-        database.execute(statement)
-
-
 MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {
     "2025-01 first": _first,
     "2026-11 adapters": _adapters,
     "2026-11 states": _states,
-    "2026-11 spans": _spans,
 }
 """By name, in order. A step that was ever released is never changed: add another one."""
 

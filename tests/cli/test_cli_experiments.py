@@ -34,7 +34,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fake_embedder: Embed
     monkeypatch.setenv("EDGEPERSO_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr("edgeperso.embedding.load_embedder", lambda *_: fake_embedder)
     # One thread: two that have to meet hundreds of times a token crawl when other tests want the cores.
-    monkeypatch.setattr("edgeperso.engine.native.physical_cores", lambda: 1)
+    monkeypatch.setattr("edgeperso.engine.machine.physical_cores", lambda: 1)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fake_embedder: Embedd
     """No model is at hand but the one that is named; the embedder loads nothing, and training takes no time."""
     monkeypatch.setenv("EDGEPERSO_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr("edgeperso.embedding.load_embedder", lambda *_: fake_embedder)
-    monkeypatch.setattr("edgeperso.engine.native.physical_cores", lambda: 1)
+    monkeypatch.setattr("edgeperso.engine.machine.physical_cores", lambda: 1)
 
     def train(setup: Setup, *_: object) -> Lora:
         a, b = np.ones((1, 64), np.float32), np.ones((64, 1), np.float32)

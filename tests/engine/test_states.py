@@ -161,7 +161,7 @@ def test_clearing_ends_the_expectation(tiny: Engine) -> None:
     free = tiny.next_log_probs([*PREFIX, *MORE]).copy()
     tiny.begin_with(PREFIX)
     tiny.clear()
-    assert tiny._prefix == []
+    assert tiny._prefix_cache._beginning == []
     np.testing.assert_array_equal(tiny.next_log_probs([*PREFIX, *MORE]), free)
 
 

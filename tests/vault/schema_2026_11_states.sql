@@ -124,6 +124,7 @@ CREATE TABLE segments (
         payload BLOB NOT NULL,
         UNIQUE (kind, space, number)
     ) STRICT;
+CREATE INDEX segments_span ON segments (low_id, high_id);
 CREATE TABLE spaces (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         embedder TEXT NOT NULL UNIQUE,

@@ -18,8 +18,6 @@ ADAPTERS_SCHEMA = HERE / "schema_2026_11.sql"
 """The same once adapters came."""
 STATES_SCHEMA = HERE / "schema_2026_11_states.sql"
 """The same once the model's states came."""
-SPANS_SCHEMA = HERE / "schema_2026_11_spans.sql"
-"""The same once segments were found by what they span."""
 
 
 @pytest.fixture
@@ -38,9 +36,7 @@ def schema(database: Database) -> str:
     return "".join(f"{sql};\n" for (sql,) in rows)
 
 
-@pytest.mark.parametrize(
-    ("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA), (3, STATES_SCHEMA), (4, SPANS_SCHEMA)]
-)
+@pytest.mark.parametrize(("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA), (3, STATES_SCHEMA)])
 def test_the_released_steps_make_the_frozen_schemas(database: Database, monkeypatch, steps: int, frozen: Path) -> None:
     monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:steps]))
     migrate(database)

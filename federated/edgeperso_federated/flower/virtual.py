@@ -29,8 +29,9 @@ from edgeperso_federated.orders import Order
 from edgeperso_federated.rounds import FederatedRun, Round
 from edgeperso_federated.simulation.asked import Asked
 from edgeperso_federated.simulation.dropout import Absence
-from edgeperso_federated.simulation.experiment import TrainingClients, simulate, virtual_clients
+from edgeperso_federated.simulation.experiment import simulate, virtual_clients
 from edgeperso_federated.simulation.page import result_of, write_page
+from edgeperso_federated.simulation.people import TrainingClients
 from edgeperso_federated.simulation.runner import After, Clients
 from edgeperso_federated.update import Update, update_from_bytes, update_to_bytes
 

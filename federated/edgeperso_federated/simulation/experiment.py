@@ -44,7 +44,7 @@ from edgeperso_federated.simulation.runner import Drive, run_rounds
 from edgeperso_federated.simulation.settings import Partition, Settings
 from edgeperso_federated.update import Tensors
 
-__all__ = ["PLAIN", "PRIVATE", "Measured", "TrainingClients", "Trial", "simulate", "virtual_clients"]
+__all__ = ["PLAIN", "PRIVATE", "Measured", "Trial", "simulate", "virtual_clients"]
 
 PLAIN: Final = "plain"
 PRIVATE: Final = "private"
