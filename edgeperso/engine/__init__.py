@@ -12,9 +12,11 @@ from edgeperso.engine.optimize import Candidate, OptimizeReport, best_file, opti
 from edgeperso.engine.quoting import QuotedAnswer
 from edgeperso.engine.results import GenerationStats, ModelInfo, Sampling, Score
 from edgeperso.engine.speed import BenchReport, Speed, bench
+from edgeperso.engine.splice import MOST_NOTE_TOKENS, Part, Splicer
 
 __all__ = [
     "DEFAULT_N_CTX",
+    "MOST_NOTE_TOKENS",
     "Adapter",
     "BenchReport",
     "Candidate",
@@ -28,11 +30,13 @@ __all__ = [
     "LoraPair",
     "ModelInfo",
     "OptimizeReport",
+    "Part",
     "QuotedAnswer",
     "Sampling",
     "Score",
     "SoftPrompt",
     "Speed",
+    "Splicer",
     "Worn",
     "adapter_from_bytes",
     "adapter_to_bytes",

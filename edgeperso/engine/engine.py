@@ -12,6 +12,7 @@ from typing import Self
 
 from edgeperso.engine.adapters.values import Worn
 from edgeperso.engine.adapters.wardrobe import Wardrobe
+from edgeperso.engine.beside import BesideModel
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
 from edgeperso.engine.prefix_cache import PrefixCache
@@ -19,6 +20,7 @@ from edgeperso.engine.quoting import Accept, QuotedAnswer
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
 from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations, score_tails
+from edgeperso.engine.splice import Splicer
 from edgeperso.engine.states import binding
 from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
 from edgeperso.events import Event, emit
@@ -42,6 +44,7 @@ class Engine:
         self.lock = threading.RLock()
         self._tickets = itertools.count()
         self._prefix_cache = PrefixCache(model)
+        self._splicer: Splicer | None = None
         self._ends: list[int] | None = None
 
     @classmethod
@@ -108,6 +111,21 @@ class Engine:
         """Forget the tokens that the context remembers: the next call evaluates its whole prompt."""
         with self.lock:
             self._cache.clear()
+            if self._splicer is not None:
+                self._splicer.clear()
+
+    @property
+    def splicer(self) -> Splicer | None:
+        """For prompts that are put together from states, in a context of its own; None for models whose states can't
+        be moved.
+
+        Raises:
+            ModelError: there isn't enough memory for another context.
+        """
+        with self.lock:
+            if self._splicer is None and self._model.can_splice:
+                self._splicer = Splicer(BesideModel(self._model), self.lock)
+            return self._splicer
 
     def begin_with(self, tokens: Sequence[int], state: bytes | None = None) -> bool:
         """Expect calls whose tokens begin with ``tokens``: until `clear` these are evaluated by themselves, and the
@@ -128,11 +146,12 @@ class Engine:
         with self.lock:
             return self._cache.state(tokens)
 
-    def state_binding(self, model_sha256: str) -> str:
+    def state_binding(self, model_sha256: str, splicer: Splicer | None = None) -> str:
         """What a state depends on beside its tokens, as 64 hex digits (`states.binding`); ``model_sha256`` is
-        `ModelInfo.sha256`."""
+        `ModelInfo.sha256`. States of a ``splicer`` have another than those of the engine itself."""
         with self.lock:
-            return binding(model_sha256, self._model.settings, self.worn)
+            settings = self._model.settings if splicer is None else splicer.settings
+            return binding(model_sha256, settings, self.worn)
 
     def wear(self, stack: Sequence[Worn]) -> None:
         """Run with the adapters of ``stack``, and no others; with none for an empty one.

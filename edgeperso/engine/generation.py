@@ -18,11 +18,12 @@ __all__ = ["Advance", "Generation", "Stepper"]
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What became of asking the context to hold some tokens: it had ``cached`` of them, and has ``held`` now. Fewer
-    than were asked for means that it was cancelled."""
+    """What became of asking the context to hold some tokens: it had ``cached`` of them, took ``spliced`` over from
+    states, and has ``held`` now. Fewer than were asked for means that it was cancelled."""
 
     cached: int
     held: int
+    spliced: int = 0
 
 
 class Stepper(Protocol):
@@ -104,7 +105,8 @@ class Generation:
         return GenerationStats(
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._prompt.cached,
-            evaluated_tokens=self._prompt.held - self._prompt.cached,
+            spliced_tokens=self._prompt.spliced,
+            evaluated_tokens=self._prompt.held - self._prompt.cached - self._prompt.spliced,
             generated_tokens=len(self._sequence) - self._prompt_tokens,
             prefill_ms=self._prefill_ms,
             first_token_ms=self._first_ms,

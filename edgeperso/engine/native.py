@@ -7,7 +7,6 @@ that the grammar forbids), so each is ruled out here before the call.
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +14,10 @@ from typing import Any
 
 import numpy as np
 
-# When llama.cpp aborts it would let a debugger print the process's stack, with what lies there, to stderr.
-os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-
-from llama_cpp import llama_cpp as ffi
-
 from edgeperso.engine import machine
 from edgeperso.engine.adapters.anonymous import anonymous_file
 from edgeperso.engine.gguf import check_model_file
+from edgeperso.engine.loading import ffi, load_model
 from edgeperso.engine.states import read_state, settings_of, write_state
 from edgeperso.errors import AdapterInvalid, ModelCorrupt, ModelError, ModelUnsupported, QuestionTooLong, UsageError
 from edgeperso.types import Float32
@@ -33,22 +28,6 @@ N_BATCH = 512
 """Most tokens in one call of llama_decode."""
 N_SEQUENCES = 17
 """Sequence 0 is the conversation; the others are for texts scored side by side."""
-
-_load_errors: list[str] | None = None
-"""llama.cpp's errors while a file is being loaded: they speak of the file. At other times nothing is kept."""
-_ERROR_LEVEL = 4
-_load_lock = threading.Lock()
-
-
-@ffi.llama_log_callback  # type: ignore[untyped-decorator,unused-ignore]
-def _on_log(level: int, text: bytes, _data: object) -> None:
-    """Keep llama.cpp off stderr."""
-    if level == _ERROR_LEVEL and _load_errors is not None:
-        _load_errors.append(text.decode("utf-8", "replace"))
-
-
-ffi.llama_log_set(_on_log, ctypes.c_void_p(0))
-ffi.llama_backend_init()
 
 
 class NativeModel:
@@ -67,6 +46,8 @@ class NativeModel:
         self._soft_prompt: Float32 | None = None
         self._soft_prompt_held = False
         self._adapted = False
+        self._worn: tuple[Sequence[tuple[Any, float]], Float32 | None] = ((), None)
+        self.beside: NativeModel | None = None
         self.header = check_model_file(path)
         self._open_model(path, n_gpu_layers)
         try:
@@ -80,7 +61,7 @@ class NativeModel:
         offload = bool(ffi.llama_supports_gpu_offload())
         params.n_gpu_layers = (-1 if offload else 0) if n_gpu_layers is None else n_gpu_layers
         self.settings = settings_of(params)
-        self._model, errors = _load(path, params)
+        self._model, errors = load_model(path, params)
         if self._model is None:
             said = " ".join(errors).lower()
             if "unknown model architecture" in said or "unsupported" in said:
@@ -108,6 +89,10 @@ class NativeModel:
         params.n_outputs_max_per_seq = 0
         params.kv_unified = True
         params.no_perf = True
+        self._make_context(params)
+
+    def _make_context(self, params: Any) -> None:
+        self._params = params
         self.settings |= settings_of(params)
         self._context = ffi.llama_init_from_model(self._model, params)
         if not self._context:
@@ -126,14 +111,27 @@ class NativeModel:
 
     def close(self) -> None:
         """Free everything; may be called twice."""
+        if self.beside is not None:
+            self.beside.close()
         if self._batch is not None:
             ffi.llama_batch_free(self._batch)
         if self._context is not None:
             ffi.llama_free(self._context)
         if self._model is not None:
             ffi.llama_model_free(self._model)
-        self._batch = self._context = self._model = None
+        self.beside = self._batch = self._context = self._model = None
         self.held = []
+
+    @property
+    def closed(self) -> bool:
+        return self._context is None
+
+    @property
+    def can_splice(self) -> bool:
+        """Whether states can be cut out, moved and put together: not in recurrent and hybrid models, nor in those that
+        let go of early tokens."""
+        recurrent = ffi.llama_model_is_recurrent(self._model) or ffi.llama_model_is_hybrid(self._model)
+        return not recurrent and not ffi.llama_model_n_swa(self._model) and ffi.llama_memory_can_shift(self._memory)
 
     # ---- what the model says of itself ---------------------------------------------------------------------------
 
@@ -334,15 +332,20 @@ class NativeModel:
         for sequence in range(1, N_SEQUENCES):
             ffi.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
-    def evaluate_forks(self, rows: Sequence[tuple[int, int, int]], wanted: Sequence[bool] | None = None) -> None:
+    def evaluate_forks(
+        self,
+        rows: Sequence[tuple[int, int, int]],
+        wanted: Sequence[bool] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> bool:
         """Evaluate up to N_BATCH rows of (fork, position, token) in one call, with logits for every row, or for those
-        ``wanted`` (logits of a whole vocabulary cost more than a small model's layers)."""
+        ``wanted`` (logits of a whole vocabulary cost more than a small model's layers). False when cancelled."""
         for row, (sequence, position, token) in enumerate(rows):
             self._tokens[row] = token
             self._positions[row] = position
             self._outputs[row] = wanted is None or wanted[row]
             self._batch.seq_id[row][0] = sequence
-        self._decode(len(rows), None)
+        return self._decode(len(rows), cancel)
 
     # ---- adapters ------------------------------------------------------------------------------------------------
 
@@ -375,19 +378,11 @@ class NativeModel:
             raise ModelError("llama.cpp can't wear the adapters.")
         self._soft_prompt = None if soft_prompt is None else np.ascontiguousarray(soft_prompt, np.float32)
         self._adapted = bool(loras) or soft_prompt is not None
+        self._worn = (loras, soft_prompt)
         self.clear()
+        if self.beside is not None:
+            self.beside.wear(loras, soft_prompt)
 
     def sample(self, sampler: Any) -> int:
         """The next token by a sampler chain, from the last call's logits; the chain takes note of it."""
         return int(ffi.llama_sampler_sample(sampler, self._context, -1))
-
-
-def _load(path: Path, params: Any) -> tuple[Any, list[str]]:
-    """The model, or None and what llama.cpp had to say. One load at a time: llama.cpp's log belongs to the process."""
-    global _load_errors
-    with _load_lock:
-        errors = _load_errors = []
-        try:
-            return ffi.llama_model_load_from_file(str(path).encode(), params) or None, errors
-        finally:
-            _load_errors = None

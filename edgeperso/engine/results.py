@@ -99,9 +99,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationStats:
-    """What a generation cost. Of ``prompt_tokens``, ``cached_tokens`` were in the context already and
-    ``evaluated_tokens`` were not. ``first_token_ms`` counts from the first piece being asked for and includes
-    ``prefill_ms``; ``decode_ms`` is the time spent on the tokens after the first. ``stopped`` is None while it runs.
+    """What a generation cost. Of ``prompt_tokens``, ``cached_tokens`` were in the context already, ``spliced_tokens``
+    were taken over from states of their own (`Splicer`), and ``evaluated_tokens`` were neither. ``first_token_ms``
+    counts from the first piece being asked for and includes ``prefill_ms``; ``decode_ms`` is the time spent on the
+    tokens after the first. ``stopped`` is None while it runs.
     """
 
     prompt_tokens: int
@@ -112,6 +113,7 @@ class GenerationStats:
     first_token_ms: float
     decode_ms: float
     stopped: Stopped | None
+    spliced_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from llama_cpp import llama_cpp as ffi
 
 from edgeperso.engine.adapters.values import Worn
 
-__all__ = ["binding", "read_state", "settings_of", "write_state"]
+__all__ = ["binding", "read_aside", "read_state", "settings_of", "write_aside", "write_state"]
 
 _SCRATCH: Final = 1
 """A sequence that is empty between two calls."""
@@ -35,14 +35,46 @@ def read_state(model: Any, context: Any, count: int) -> bytes | None:
     memory = ffi.llama_get_memory(context)
     ffi.llama_memory_seq_cp(memory, 0, _SCRATCH, 0, count)
     try:
-        if not _covers(memory, _SCRATCH, count):
-            return None
-        size = int(ffi.llama_state_seq_get_size(context, _SCRATCH))
-        buffer = (ctypes.c_uint8 * size)()
-        written = int(ffi.llama_state_seq_get_data(context, buffer, size, _SCRATCH))
-        return bytes(buffer) if written == size > 0 else None
+        return _read(context, 0, count)
     finally:
         ffi.llama_memory_seq_rm(memory, _SCRATCH, -1, -1)
+
+
+def read_aside(context: Any, start: int, count: int) -> bytes | None:
+    """The state of ``count`` positions from ``start`` on of the scratch sequence, which holds nothing after them, and
+    afterwards nothing before; None where llama.cpp doesn't give it."""
+    ffi.llama_memory_seq_rm(ffi.llama_get_memory(context), _SCRATCH, 0, start)
+    return _read(context, start, count)
+
+
+def write_aside(context: Any, state: bytes, start: int, count: int, target: int) -> bool:
+    """Append to sequence 0 a state of ``count`` positions that was read at ``start``, moved to begin at ``target``, the
+    next position. False: llama.cpp refused it, or it is another one; sequence 0 is as it was.
+
+    Source: the parts of a cache of keys are reused after a shift of their rotation: Yao et al., "CacheBlend", 2024
+    (arXiv:2405.16444); Hu et al., "EPIC", 2024 (arXiv:2410.15332).
+    """
+    memory = ffi.llama_get_memory(context)
+    buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+    try:
+        read = int(ffi.llama_state_seq_set_data(context, buffer, len(state), _SCRATCH))
+        if not read == len(state) > 0 or not _covers(memory, _SCRATCH, start, count):
+            return False
+        ffi.llama_memory_seq_add(memory, _SCRATCH, start, start + count, target - start)
+        ffi.llama_memory_seq_cp(memory, _SCRATCH, 0, -1, -1)
+        return True
+    finally:
+        ffi.llama_memory_seq_rm(memory, _SCRATCH, -1, -1)
+
+
+def _read(context: Any, start: int, count: int) -> bytes | None:
+    """The whole scratch sequence, if it holds just these positions."""
+    if not _covers(ffi.llama_get_memory(context), _SCRATCH, start, count):
+        return None
+    size = int(ffi.llama_state_seq_get_size(context, _SCRATCH))
+    buffer = (ctypes.c_uint8 * size)()
+    written = int(ffi.llama_state_seq_get_data(context, buffer, size, _SCRATCH))
+    return bytes(buffer) if written == size > 0 else None
 
 
 def write_state(context: Any, state: bytes, count: int) -> bool:
@@ -50,12 +82,12 @@ def write_state(context: Any, state: bytes, count: int) -> bool:
     of another length; what the context holds then is to be cleared."""
     buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
     read = int(ffi.llama_state_seq_set_data(context, buffer, len(state), 0))
-    return read == len(state) > 0 and _covers(ffi.llama_get_memory(context), 0, count)
+    return read == len(state) > 0 and _covers(ffi.llama_get_memory(context), 0, 0, count)
 
 
-def _covers(memory: Any, sequence: int, count: int) -> bool:
+def _covers(memory: Any, sequence: int, start: int, count: int) -> bool:
     first, last = ffi.llama_memory_seq_pos_min(memory, sequence), ffi.llama_memory_seq_pos_max(memory, sequence)
-    return (int(first), int(last)) == (0, count - 1)
+    return (int(first), int(last)) == (start, start + count - 1)
 
 
 def settings_of(params: Any) -> dict[str, int | float]:
