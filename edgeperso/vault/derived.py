@@ -42,6 +42,7 @@ def drop_derived(database: Database, ids: Sequence[int]) -> None:
     facts: list[int] = []
     for marks, page in pages(ids):
         database.execute(f"DELETE FROM vectors WHERE memory_id IN {marks}", page)  # noqa: S608
+        database.execute(f"DELETE FROM memory_states WHERE memory_id IN {marks}", page)  # noqa: S608
         facts += [id_ for (id_,) in database.rows(f"SELECT id FROM facts WHERE memory_id IN {marks}", page)]  # noqa: S608
     close_over(database, "facts", "closed_by", "valid_to_ms", facts)
     database.executemany("DELETE FROM facts WHERE id = ?", [(id_,) for id_ in facts])

@@ -157,6 +157,8 @@ def drop_computed(database: Database, learnt: Learnt) -> None:
         database.execute("DELETE FROM checkpoints WHERE id = ?", (id_,))
     for id_ in _learners(database, "state", learnt):
         database.execute("DELETE FROM states WHERE id = ?", (id_,))
+    if learnt.adapters:  # which of them computed a memory's state isn't kept
+        database.execute("DELETE FROM memory_states WHERE worn = 1")
 
 
 def _empty(database: Database, adapter_id: int) -> None:

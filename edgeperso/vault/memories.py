@@ -195,6 +195,7 @@ class Memories:
             self._database.execute(
                 "UPDATE memories SET superseded_by = ?, closed_ms = ? WHERE id = ?", (by, at_ms, id_)
             )
+            self._database.execute("DELETE FROM memory_states WHERE memory_id = ?", (id_,))
             bump_generation(self._database)
         emit(Event.MEMORY_SUPERSEDED, id=id_, by=by)
 

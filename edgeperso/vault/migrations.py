@@ -202,6 +202,22 @@ STATES_SCHEMA: Final = (
         PRIMARY KEY (state_id, kind, source_id)
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX state_sources_source ON state_sources (kind, source_id)",
+    # The state itself comes last: what is read of a row without it is its first page.
+    """CREATE TABLE memory_states (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        binding TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        memory_id INTEGER REFERENCES memories (id) ON DELETE CASCADE,
+        tokens TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        worn INTEGER NOT NULL,
+        worth REAL NOT NULL,
+        saved_ms INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (binding, prefix, memory_id)
+    ) STRICT""",
+    "CREATE INDEX memory_states_memory ON memory_states (memory_id)",
     # Segments are large rows: to find those that hold a memory without it reads a page of each.
     "CREATE INDEX segments_span ON segments (low_id, high_id)",
 )

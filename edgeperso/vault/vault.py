@@ -28,6 +28,7 @@ from edgeperso.vault.imports import Imports
 from edgeperso.vault.key_storage import make_folder, storage_error
 from edgeperso.vault.keys import Argon2Cost, MasterKey, Purpose
 from edgeperso.vault.memories import Memories
+from edgeperso.vault.memory_states import MemoryStates
 from edgeperso.vault.meta import Meta, generation
 from edgeperso.vault.migrations import migrate
 from edgeperso.vault.pairs import Pairs
@@ -65,6 +66,7 @@ class Vault:
         self.pairs = Pairs(database)
         self.checkpoints = Checkpoints(database)
         self.states = States(database)
+        self.memory_states = MemoryStates(database)
         self.meta = Meta(database)
 
     @classmethod

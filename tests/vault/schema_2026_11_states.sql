@@ -94,6 +94,21 @@ CREATE TABLE memories (
 CREATE UNIQUE INDEX memories_origin ON memories (source, coalesce(occurred_ms, 0) >> 26, digest);
 CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> '';
+CREATE TABLE memory_states (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        binding TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        memory_id INTEGER REFERENCES memories (id) ON DELETE CASCADE,
+        tokens TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        worn INTEGER NOT NULL,
+        worth REAL NOT NULL,
+        saved_ms INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (binding, prefix, memory_id)
+    ) STRICT;
+CREATE INDEX memory_states_memory ON memory_states (memory_id);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE pair_memories (
