@@ -38,6 +38,7 @@ class Event(StrEnum):
     ADAPTERS_WORN = "model.adapters_worn"
     PREFIX_RESTORED = "model.prefix_restored"
     PREFIX_SAVED = "model.prefix_saved"
+    MEMORY_READ_AHEAD = "model.memory_read_ahead"
     MODEL_PULLED = "model.pulled"
     ANSWERED = "assistant.answered"
     TRAINED = "adapter.trained"

@@ -7,6 +7,7 @@ from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.learning import TrainedCounts, TrainingReport, plan_for
 from edgeperso.assistant.people import Personas
 from edgeperso.assistant.readers import Reader
+from edgeperso.assistant.reading_ahead import ReadAhead
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.shelf import Compared, ComparedRow, Shelf
 from edgeperso.assistant.trace import AdapterTrace, HitTrace, Trace
@@ -22,6 +23,7 @@ __all__ = [
     "ComparedRow",
     "HitTrace",
     "Personas",
+    "ReadAhead",
     "Reader",
     "Reply",
     "Shelf",

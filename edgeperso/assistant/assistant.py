@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from edgeperso.assistant.export import ExportReport, export_jsonl
 from edgeperso.assistant.people import adopt
 from edgeperso.assistant.prefixes import Prefixes
 from edgeperso.assistant.readers import Reader, reader_for
+from edgeperso.assistant.reading_ahead import ReadAhead, ReadingAhead
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.shelf import Shelf
 from edgeperso.assistant.teaching import EVERYTHING, Taught
@@ -79,6 +81,7 @@ class Assistant(Taught):
         self._engine = engine
         self._own_engine = engine is None
         self._replies: WeakSet[Reply] = WeakSet()
+        self._ahead: threading.Event | None = None
         self.prefixes = Prefixes(vault)
         self._outfit = Outfit(vault)
         self.adapters = Shelf(self, self._outfit)
@@ -164,13 +167,58 @@ class Assistant(Taught):
         ]
         return sorted(raised, key=lambda hit: (-hit.score, hit.memory.id))
 
-    def ask(self, question: str, *, where: MemoryFilter = EVERYTHING, max_tokens: int | None = None) -> Reply:
-        """One question, one answer, drawn from what the vault knows."""
-        return self.chat(where=where).ask(question, max_tokens=max_tokens)
+    def ask(
+        self,
+        question: str,
+        *,
+        where: MemoryFilter = EVERYTHING,
+        max_tokens: int | None = None,
+        memory_states: bool | None = None,
+    ) -> Reply:
+        """One question, one answer, drawn from what the vault knows; ``memory_states`` as in `chat`."""
+        return self.chat(where=where, memory_states=memory_states).ask(question, max_tokens=max_tokens)
 
-    def chat(self, *, where: MemoryFilter = EVERYTHING) -> Chat:
+    def chat(self, *, where: MemoryFilter = EVERYTHING, memory_states: bool | None = None) -> Chat:
+        """A conversation.
+
+        Args:
+            memory_states: whether memories that were read ahead are taken over from their states, and more of them
+                read at once; None: where that was measured to pay.
+        """
+        self.stop_reading_ahead()
         self.dress()
-        return Chat(self, self.engine, self.reader, where)
+        return Chat(self, self.engine, self.reader, where, memory_states=memory_states)
+
+    def read_ahead(
+        self,
+        budget_s: float | None = None,
+        cancel: threading.Event | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> ReadAhead:
+        """Compute the model's states of memories, the most useful first, as long as there is time and room. Safe to
+        repeat, and to run in another thread: a question ends it.
+
+        Args:
+            budget_s: seconds at most; None: until it is done.
+            cancel: once set, also by a question, it ends at once. What was computed is kept.
+
+        Raises:
+            VaultError, ModelError: a state can't be stored or computed.
+        """
+        self.dress()
+        self._ahead = threading.Event() if cancel is None else cancel
+        reading = ReadingAhead(self.vault, self.engine, self.reader, at_ms=self._clock(), busy=self._answers)
+        return reading.run(budget_s, self._ahead, progress)
+
+    def stop_reading_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.set()
+            self._ahead = None
+
+    def _answers(self) -> bool:
+        """Whether a question is being answered."""
+        return any(not reply.ended for reply in list(self._replies))
 
     def recommend(
         self,

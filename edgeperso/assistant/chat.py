@@ -7,21 +7,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from edgeperso.assistant.readers import Reader
+from edgeperso.assistant.readers import Reader, layout_for
 from edgeperso.assistant.reply import Plan, Reply
+from edgeperso.assistant.splicing import WIDE_TOKENS, Spliceable, can_use_states, spliceable, splicing_pays
 from edgeperso.engine import Engine, Generation, QuotedAnswer
-from edgeperso.engine.chat import renderer
 from edgeperso.errors import QuestionTooLong
 from edgeperso.events import Event, emit
 from edgeperso.prompting import (
     AnswerType,
-    Layout,
     Prompt,
     answer_type,
     begun_answer,
-    choose_form,
     may_answer,
-    profile_card,
     quotable,
 )
 from edgeperso.types import Hit, MemoryFilter, Role
@@ -42,20 +39,26 @@ _NO_ANSWER: Final = 6.0
 class Chat:
     """One conversation with the assistant, kept in the vault as it goes. `Assistant.chat` makes one."""
 
-    def __init__(self, assistant: Assistant, engine: Engine, reader: Reader, where: MemoryFilter) -> None:
+    def __init__(
+        self,
+        assistant: Assistant,
+        engine: Engine,
+        reader: Reader,
+        where: MemoryFilter,
+        *,
+        memory_states: bool | None = None,
+    ) -> None:
+        """``memory_states`` as in `Assistant.chat`."""
         self._assistant = assistant
         self._engine = engine
         self._reader = reader
         self._where = where
         self._budget = reader.budget(engine.info.n_ctx)
         self._profile = assistant.vault.profile.all()
-        self._layout = Layout(
-            engine,
-            choose_form(renderer(engine.info), begin=reader.quotes),
-            self._budget,
-            bos=engine.bos,
-            profile=profile_card(self._profile),
-        )
+        self._layout = layout_for(engine, reader, self._profile)
+        wanted = splicing_pays(engine.info, WIDE_TOKENS) if memory_states is None else memory_states
+        self.uses_states = wanted and can_use_states(reader, engine)
+        self._states: Spliceable | None = None
         self._texts: dict[int, str] = {}
         self.conversation_id: int | None = None
 
@@ -67,25 +70,29 @@ class Chat:
             QuestionTooLong: it doesn't fit the model's context.
         """
         began = time.perf_counter()
+        self._assistant.stop_reading_ahead()
         adapters = self._assistant.dress()
         self._resize()
         self._drop_what_went()
         hits, superseded = self._assistant.find(question, self._where)
         found = time.perf_counter()
-        self._assistant.prefixes.warm(self._engine, self._layout.stable)
         quoting = self._reader.quotes and bool(hits) and bool(begun_answer(question))
-        if quoting:
-            hits = self._by_likelihood(question, hits)
-        prompt = self._layout.turn(
-            question, hits, begin=self._reader.quotes, most=1 if quoting else self._reader.most, again=quoting
-        )
+        prompt = self._wide(question, hits)
+        wide = prompt is not None
+        if prompt is None:
+            self._assistant.prefixes.warm(self._engine, self._layout.stable)
+            if quoting:
+                hits = self._by_likelihood(question, hits)
+            prompt = self._layout.turn(
+                question, hits, begin=self._reader.quotes, most=1 if quoting else self._reader.most, again=quoting
+            )
         cancel = threading.Event()
         generation = self._generation(question, prompt, hits, max_tokens, cancel, quoting=quoting)
         plan = Plan(
             prompt=prompt,
             hits=tuple(hits),
             superseded=tuple(superseded),
-            budget=self._budget,
+            budget=replace(self._budget, memory_tokens=self._wide_tokens) if wide else self._budget,
             model=self._engine.info,
             search_ms=(found - began) * 1000,
             prompt_ms=(time.perf_counter() - found) * 1000,
@@ -126,7 +133,25 @@ class Chat:
             texts = [text for memory in read for text in quotable(memory, dated=dated)]
             return self._engine.quote(prompt.tokens, texts, accept=may_answer(question), cancel=cancel)
         limit = self._budget.answer_tokens if max_tokens is None else min(max_tokens, self._budget.answer_tokens)
+        if prompt.spans and self._states is not None:
+            parts = self._states.parts(prompt)
+            return self._states.splicer.generate(parts, max_tokens=limit, stop=prompt.stop, cancel=cancel)
         return self._engine.generate(prompt.tokens, max_tokens=limit, stop=prompt.stop, cancel=cancel)
+
+    @property
+    def _wide_tokens(self) -> int:
+        """Tokens of notes in a wide prompt: half of the context stays free for conversation."""
+        return min(WIDE_TOKENS, self._engine.info.n_ctx // 2)
+
+    def _wide(self, question: str, hits: list[Hit]) -> Prompt | None:
+        """The prompt with notes from their states, where that is wanted and most of them have one."""
+        self._states = None
+        if not self.uses_states or not self._layout.takes_wide:
+            return None
+        self._states = spliceable(self._assistant.vault, self._engine, self._layout.beginning)
+        if self._states is None:
+            return None
+        return self._layout.wide_turn(question, hits, self._states.wide(self._wide_tokens))
 
     def _by_likelihood(self, question: str, hits: list[Hit]) -> list[Hit]:
         """The first hits in the order of how well each answers the question, by the model's own judgement as well; a
@@ -162,6 +187,8 @@ class Chat:
             conversations.add_turn(self.conversation_id, Role.PERSON, question)
             conversations.add_turn(self.conversation_id, Role.ASSISTANT, reply.text, trace.as_dict())
         self._assistant.prefixes.keep(self._engine, self._layout.stable, self._profile)
+        if reply.prompt.spans and self._states is not None:
+            self._states.keep_beginning(self._profile)
         emit(
             Event.CANCELLED if trace.stopped == "cancelled" else Event.ANSWERED,
             sources=len(trace.sources),

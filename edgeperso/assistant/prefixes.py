@@ -21,12 +21,12 @@ from edgeperso.errors import ModelError, VaultError
 from edgeperso.events import Event, emit
 from edgeperso.vault import Vault
 
-__all__ = ["LEAST_TOKENS", "Prefixes"]
+__all__ = ["LEAST_TOKENS", "WITHOUT", "Prefixes", "digest_of", "model_sha256"]
 
 LEAST_TOKENS: Final = 32
 """Shorter beginnings are evaluated in about the time that the vault takes to hand out their states."""
 _MODEL: Final = "states_model"
-_WITHOUT: Final = (VaultError, ModelError, OSError)
+WITHOUT: Final = (VaultError, ModelError, OSError)
 """The vault is busy or can't be written, the model's file went away, or its owner closed it: then it goes without."""
 
 
@@ -42,9 +42,9 @@ class Prefixes:
         if len(tokens) < LEAST_TOKENS or engine.begin_with(tokens):
             return len(tokens) >= LEAST_TOKENS
         state = None
-        with suppress(*_WITHOUT):
-            binding = engine.state_binding(self._sha256(engine.info.path))
-            state = self._vault.states.load(binding, _digest(tokens))
+        with suppress(*WITHOUT):
+            binding = engine.state_binding(model_sha256(self._vault, engine.info.path))
+            state = self._vault.states.load(binding, digest_of(tokens))
         if state is None:
             return False
         restored = engine.begin_with(tokens, state)
@@ -56,9 +56,9 @@ class Prefixes:
         doesn't. Returns whether it did."""
         if len(tokens) < LEAST_TOKENS:
             return False
-        with suppress(*_WITHOUT):
-            sha256 = self._sha256(engine.info.path)
-            binding, prefix = engine.state_binding(sha256), _digest(tokens)
+        with suppress(*WITHOUT):
+            sha256 = model_sha256(self._vault, engine.info.path)
+            binding, prefix = engine.state_binding(sha256), digest_of(tokens)
             if self._vault.states.has(binding, prefix):
                 return False
             with engine.lock:  # what it wears is what computed the state
@@ -70,16 +70,18 @@ class Prefixes:
                 return saved
         return False
 
-    def _sha256(self, path: Path) -> str:
-        """The model file's. Reading a large file takes as long as evaluating hundreds of tokens, so the vault remembers
-        the one of the file that it was last used with, by its size and mtime."""
-        stat = path.stat()
-        known = json.loads(self._vault.meta.get(_MODEL) or "{}")
-        if (known.get("size_bytes"), known.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
-            known = identity(path)
-            self._vault.meta.set(_MODEL, json.dumps(known))
-        return str(known["sha256"])
+
+def model_sha256(vault: Vault, path: Path) -> str:
+    """The model file's. Reading a large file takes as long as evaluating hundreds of tokens, so the vault remembers
+    the one of the file that it was last used with, by its size and mtime."""
+    stat = path.stat()
+    known = json.loads(vault.meta.get(_MODEL) or "{}")
+    if (known.get("size_bytes"), known.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
+        known = identity(path)
+        vault.meta.set(_MODEL, json.dumps(known))
+    return str(known["sha256"])
 
 
-def _digest(tokens: Sequence[int]) -> str:
+def digest_of(tokens: Sequence[int]) -> str:
+    """64 hex digits that change with ``tokens``."""
     return hashlib.sha256(np.asarray(tokens, dtype="<i4").tobytes()).hexdigest()

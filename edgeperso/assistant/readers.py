@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgeperso.engine import ModelInfo
-from edgeperso.prompting import Budget
+from edgeperso.engine import Engine, ModelInfo, renderer
+from edgeperso.prompting import Budget, Layout, choose_form, profile_card
 
-__all__ = ["Reader", "reader_for"]
+__all__ = ["Reader", "layout_for", "reader_for"]
 
 _SMALL: Final = 400_000_000
 _MEDIUM: Final = 3_000_000_000
@@ -40,3 +40,14 @@ def reader_for(model: ModelInfo) -> Reader:
     if model.n_params < _MEDIUM:
         return Reader(quotes=False, most=5, memory_tokens=500, answer_tokens=256)
     return Reader(quotes=False, most=None, memory_tokens=2000, answer_tokens=512)
+
+
+def layout_for(engine: Engine, reader: Reader, profile: dict[str, str]) -> Layout:
+    """How a conversation with the person is put to ``engine``."""
+    return Layout(
+        engine,
+        choose_form(renderer(engine.info), begin=reader.quotes),
+        reader.budget(engine.info.n_ctx),
+        bos=engine.bos,
+        profile=profile_card(profile),
+    )

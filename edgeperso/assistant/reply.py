@@ -99,6 +99,10 @@ class Reply:
         return self._trace
 
     @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
     def answer_tokens(self) -> list[int]:
         """The generated token ids so far."""
         return self._generation.tokens
@@ -176,6 +180,7 @@ class Reply:
             tokens={
                 "prompt": stats.prompt_tokens,
                 "cached": stats.cached_tokens,
+                "spliced": stats.spliced_tokens,
                 "evaluated": stats.evaluated_tokens,
                 "generated": stats.generated_tokens,
             },

@@ -36,8 +36,9 @@ class Trace:
     """How one answer came about, and with which ``adapters``.
 
     ``budget`` is in tokens: context, answer, memory_limit, stable, memories, question. ``tokens``: prompt, cached (held
-    from the turn before), evaluated (new), generated. ``timings_ms``: search, prompt, prefill, first_token, decode,
-    total. ``stopped``: end, stop, length or cancelled. ``restarted``: earlier turns no longer fit and were left out.
+    from the turn before), spliced (of notes, taken over from their states), evaluated (new), generated.
+    ``timings_ms``: search, prompt, prefill, first_token, decode, total. ``stopped``: end, stop, length or cancelled.
+    ``restarted``: earlier turns no longer fit and were left out.
     """
 
     sources: tuple[int, ...]

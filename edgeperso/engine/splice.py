@@ -72,6 +72,11 @@ class Splicer:
                 return True
             return state is not None and self._restore(beginning, state)
 
+    def hold(self, beginning: Sequence[int], cancel: threading.Event | None = None) -> bool:
+        """Evaluate ``beginning`` unless the context begins with it. False when cancelled on the way."""
+        with self.lock:
+            return self._begin(beginning, cancel)
+
     def beginning_state(self, beginning: Sequence[int]) -> bytes | None:
         """The state of ``beginning`` if the context begins with it."""
         with self.lock:

@@ -8,8 +8,10 @@ from edgeperso.prompting.forms import ChatForm, CompletionForm, Form, Render, ch
 from edgeperso.prompting.layout import Budget, Dropped, Layout, OpenTurn, Prompt, profile_card
 from edgeperso.prompting.pieces import tokenize_pieces, yes_no_tokens
 from edgeperso.prompting.quote import quotable, quote
+from edgeperso.prompting.wide import FRESH_TOKENS, Span, Wide
 
 __all__ = [
+    "FRESH_TOKENS",
     "AnswerType",
     "Budget",
     "ChatForm",
@@ -20,6 +22,8 @@ __all__ = [
     "OpenTurn",
     "Prompt",
     "Render",
+    "Span",
+    "Wide",
     "answer_type",
     "begun_answer",
     "choose_form",

@@ -16,7 +16,8 @@ from edgeperso.prompting.begun import begun_answer
 from edgeperso.prompting.forms import ANSWERING, Form
 from edgeperso.prompting.pieces import Tokenizer, tokenize_pieces
 from edgeperso.prompting.quote import quote
-from edgeperso.types import Hit
+from edgeperso.prompting.wide import Note, Span, Wide, around, part
+from edgeperso.types import Hit, Memory
 
 __all__ = ["Budget", "Dropped", "Layout", "OpenTurn", "Prompt", "profile_card"]
 
@@ -50,7 +51,8 @@ class Prompt:
     """One turn, ready for the engine. ``tokens`` is the whole sequence, its first ``kept_tokens`` the same as in the
     turn before; ``memory_tokens`` and ``question_tokens`` are parts of the rest. ``begun`` are the first words of the
     answer, already in the tokens. ``earlier`` are memories that stand in the turns before and so are read as well.
-    ``restarted``: the earlier turns no longer fit and were left out."""
+    ``restarted``: the earlier turns no longer fit and were left out. ``spans`` are the notes, also of earlier turns,
+    that are to be taken over from states."""
 
     tokens: list[int]
     kept_tokens: int
@@ -63,6 +65,7 @@ class Prompt:
     earlier: tuple[int, ...]
     dropped: tuple[Dropped, ...]
     restarted: bool
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Layout:
         self._stable = [*bos, *tokenize_pieces(tokenizer, form.opening(profile, task))]
         self._tokens = list(self._stable)
         self._shown: set[int] = set()
+        self._spans: tuple[Span, ...] = ()
         self._turns = 0
 
     @property
@@ -106,6 +110,21 @@ class Layout:
     def tokens(self) -> list[int]:
         """All tokens so far."""
         return list(self._tokens)
+
+    @property
+    def beginning(self) -> list[int]:
+        """What stands before the first note of a conversation: the states of notes are computed after it."""
+        before, _ = around(self._tokenizer, self._form, "", first=True)
+        return [*self._stable, *before]
+
+    def note(self, memory: Memory) -> list[int]:
+        """A memory as the tokens of a line by itself, as `wide_turn` has it."""
+        return self._tokenizer.tokenize(f"{quote(memory)}\n")
+
+    @property
+    def takes_wide(self) -> bool:
+        """Whether `wide_turn` may come next: at the beginning, or once there was one."""
+        return self._turns == 0 or bool(self._spans)
 
     def judging(self, question: str, hits: Sequence[Hit]) -> list[tuple[list[int], list[int]]]:
         """For each hit its note as a context and ``question`` as what follows: how likely a model finds the question
@@ -129,7 +148,7 @@ class Layout:
 
     def restart(self) -> None:
         """Forget all turns: the next one begins with the stable part."""
-        self._tokens, self._shown, self._turns = list(self._stable), set(), 0
+        self._tokens, self._shown, self._spans, self._turns = list(self._stable), set(), (), 0
 
     def turn(
         self, question: str, hits: Sequence[Hit], *, begin: bool, most: int | None = None, again: bool = False
@@ -164,6 +183,42 @@ class Layout:
         limit = min(room, self._budget.memory_tokens)
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown)
         return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin)
+
+    def wide_turn(self, question: str, hits: Sequence[Hit], wide: Wide) -> Prompt | None:
+        """The prompt for ``question`` with many notes, of which most are taken over from states and only the best read
+        anew, nearest to the question: both in the order of time. None where `turn` has to do, since too few of the
+        notes have states, or since it doesn't fit; see `Wide`."""
+        question = " ".join(question.split())
+        before, after = around(self._tokenizer, self._form, question, first=self._turns == 0)
+        bare = len(before) + len(after)
+        room = min(self._room(bare), wide.note_tokens)
+        if not question or not self.takes_wide or room <= 0:
+            return None
+        taken, dropped = self._choose(hits, room, len(hits), self.shown)
+        notes = [Note(hit.memory, self.note(hit.memory)) for hit in taken]
+        spliced, fresh = part(notes, wide)
+        if not spliced:
+            return None
+        tokens, spans = [*self._tokens, *before], list(self._spans)
+        for note in spliced:
+            spans.append(Span(len(tokens), len(tokens) + len(note.tokens), note.memory.id))
+            tokens += note.tokens
+        tokens += [token for note in fresh for token in note.tokens] + after
+        included = tuple(note.memory.id for note in notes)
+        return Prompt(
+            tokens=tokens,
+            kept_tokens=0 if self._turns == 0 else len(self._tokens),
+            stable_tokens=len(self._stable),
+            memory_tokens=sum(len(note.tokens) for note in notes),
+            question_tokens=bare,
+            begun="",
+            stop=(),
+            included=included,
+            earlier=tuple(sorted(self._shown.difference(included))),
+            dropped=tuple(dropped),
+            restarted=False,
+            spans=tuple(spans),
+        )
 
     def open_turn(self, words: str, hits: Sequence[Hit], *, kept_free: int, most: int | None = None) -> OpenTurn:
         """A first turn with as many of ``hits`` (best first) as the budget takes, then ``words``, left open.
@@ -203,6 +258,7 @@ class Layout:
         finds them in the prefix cache."""
         self._tokens = [*prompt.tokens, *tokens]
         self._shown.update(prompt.included)
+        self._spans = prompt.spans
         self._turns += 1
 
     def _room(self, bare: int) -> int:
@@ -244,6 +300,7 @@ class Layout:
             earlier=tuple(sorted(self._shown.difference(included))),
             dropped=tuple(dropped),
             restarted=restarted,
+            spans=self._spans,
         )
 
     def _choose(

@@ -88,6 +88,13 @@ class MemoryStates:
         )
         return {int(memory_id): str(tokens) for memory_id, tokens in rows}
 
+    def has_beginning(self, binding: str, prefix: str) -> bool:
+        """Whether there is a state of the beginning itself, whole or not."""
+        row = self._database.row(
+            "SELECT 1 FROM memory_states WHERE binding = ? AND prefix = ? AND memory_id IS NULL", (binding, prefix)
+        )
+        return row is not None
+
     def load(self, binding: str, prefix: str, memory_id: int | None, tokens: str) -> bytes | None:
         """The state of a memory's tokens, or of the beginning; None where there is none, or not a whole one."""
         row = self._database.row(
@@ -138,6 +145,10 @@ class MemoryStates:
                 ),
             )
         return Saved.KEPT
+
+    def has_room(self, binding: str, prefix: str, worth: float, size_bytes: int) -> bool:
+        """Whether a state of that worth and size would be kept."""
+        return self._making_way(binding, prefix, worth, size_bytes, but=0) is not None
 
     def worths(self, at_ms: int) -> dict[int, float]:
         """How useful each memory was to the last answers: how often it was found for one, and more so read for one;

@@ -202,7 +202,7 @@ STATES_SCHEMA: Final = (
         PRIMARY KEY (state_id, kind, source_id)
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX state_sources_source ON state_sources (kind, source_id)",
-    # The state itself comes last: what is read of a row without it is its first page.
+    # States are large rows: which there are is told by the index alone, and of a row without its state a page is read.
     """CREATE TABLE memory_states (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         binding TEXT NOT NULL,
@@ -214,9 +214,9 @@ STATES_SCHEMA: Final = (
         worn INTEGER NOT NULL,
         worth REAL NOT NULL,
         saved_ms INTEGER NOT NULL,
-        data BLOB NOT NULL,
-        UNIQUE (binding, prefix, memory_id)
+        data BLOB NOT NULL
     ) STRICT""",
+    "CREATE INDEX memory_states_kept ON memory_states (binding, prefix, memory_id, tokens)",
     "CREATE INDEX memory_states_memory ON memory_states (memory_id)",
     # Segments are large rows: to find those that hold a memory without it reads a page of each.
     "CREATE INDEX segments_span ON segments (low_id, high_id)",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,3 +75,37 @@ def opener(
 def me(opener: Opener) -> Assistant:
     """An assistant on the real small model and embedder, with an empty vault."""
     return opener()
+
+
+@pytest.fixture(scope="session")
+def gguf_files() -> SimpleNamespace:
+    """The makers in ``gguf_files.py`` of the engine's tests."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "engine" / "gguf_files.py")))
+
+
+@pytest.fixture
+def start(
+    home: Path, tmp_path: Path, fake_embedder: Embedder, gguf_files: SimpleNamespace
+) -> Iterator[Callable[..., Assistant]]:
+    """Opens the home with a tiny model loaded anew, as the next process would; options go to `Engine.open`."""
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(gguf_files.tiny_model())
+    opened: list[tuple[Assistant, Engine]] = []
+
+    def stop() -> None:
+        for me, engine in opened:
+            me.close()
+            engine.close()
+        opened.clear()
+
+    def open_(model: Path = path, **options: int) -> Assistant:
+        stop()
+        engine = Engine.open(model, **{"n_ctx": 1024, "n_threads": 1, **options})
+        vault = Vault.open(home, KeyFile(tmp_path / "me.key"))
+        me = Assistant(vault, Catalogue(tmp_path), engine=engine, clock=lambda: NOW_MS)
+        me._embedder = fake_embedder
+        opened.append((me, engine))
+        return me
+
+    yield open_
+    stop()

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import logging
-import runpy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgeperso.assistant import Assistant, Reply
 from edgeperso.assistant.prefixes import LEAST_TOKENS, Prefixes
-from edgeperso.catalogue import Catalogue
 from edgeperso.engine import Engine, SoftPrompt, Worn, adapter_to_bytes
 from edgeperso.errors import VaultBusy
-from edgeperso.types import AdapterForm, Embedder, Granularity, Objective
-from edgeperso.vault import KeyFile, Vault
+from edgeperso.types import AdapterForm, Granularity, Objective
 from edgeperso.vault.adapters import AdapterState, NewAdapter
 
-NOW_MS = 1_760_000_000_000
 CARD = {"name": "Ines Verhulst", "city": "Ghent", "works as": "a luthier, on Mondays to Thursdays"}
 QUESTION = "Where is my bike?"
-tiny_model = runpy.run_path(str(Path(__file__).parents[1] / "engine" / "gguf_files.py"))["tiny_model"]
 Start = Callable[..., Assistant]
 WARM: list[bool] = []
 """Of each question, whether the engine held its beginning before anything was evaluated for it."""
 
 
-@pytest.fixture
-def start(home: Path, tmp_path: Path, fake_embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Opens the home with a model loaded anew, as the next process would; options go to `Engine.open`."""
-    path = tmp_path / "tiny.gguf"
-    path.write_bytes(tiny_model())
-    opened: list[tuple[Assistant, Engine]] = []
+@pytest.fixture(autouse=True)
+def _noted(monkeypatch: pytest.MonkeyPatch) -> None:
     warm = Prefixes.warm
 
     def noted(self: Prefixes, engine: Engine, tokens: Sequence[int]) -> bool:
@@ -41,24 +33,6 @@ def start(home: Path, tmp_path: Path, fake_embedder: Embedder, monkeypatch: pyte
         return WARM[-1]
 
     monkeypatch.setattr(Prefixes, "warm", noted)
-
-    def stop() -> None:
-        for me, engine in opened:
-            me.close()
-            engine.close()
-        opened.clear()
-
-    def open_(model: Path = path, **options: int) -> Assistant:
-        stop()
-        engine = Engine.open(model, **{"n_ctx": 1024, "n_threads": 1, **options})
-        vault = Vault.open(home, KeyFile(tmp_path / "me.key"))
-        me = Assistant(vault, Catalogue(tmp_path), engine=engine, clock=lambda: NOW_MS)
-        me._embedder = fake_embedder
-        opened.append((me, engine))
-        return me
-
-    yield open_
-    stop()
 
 
 @pytest.fixture
@@ -135,20 +109,22 @@ def test_a_chat_that_still_speaks_with_the_old_profile_leaves_no_state_of_it(me:
     assert states(me) == 0
 
 
-def test_another_model_or_context_begins_anew(me: Assistant, start: Start, tmp_path: Path) -> None:
+def test_another_model_or_context_begins_anew(
+    me: Assistant, start: Start, tmp_path: Path, gguf_files: SimpleNamespace
+) -> None:
     ask(me)
     other = tmp_path / "other.gguf"
-    other.write_bytes(tiny_model(general__name="other"))
+    other.write_bytes(gguf_files.tiny_model(general__name="other"))
     assert not warm(start(other))
     assert warm(start(other))
     assert not warm(start(other, n_ctx=512))
 
 
 def test_a_model_file_that_was_exchanged_under_its_name_begins_anew(
-    me: Assistant, start: Start, tmp_path: Path
+    me: Assistant, start: Start, tmp_path: Path, gguf_files: SimpleNamespace
 ) -> None:
     ask(me)
-    (tmp_path / "tiny.gguf").write_bytes(tiny_model(general__name="TINY"))
+    (tmp_path / "tiny.gguf").write_bytes(gguf_files.tiny_model(general__name="TINY"))
     assert not warm(start())
 
 

@@ -105,9 +105,9 @@ CREATE TABLE memory_states (
         worn INTEGER NOT NULL,
         worth REAL NOT NULL,
         saved_ms INTEGER NOT NULL,
-        data BLOB NOT NULL,
-        UNIQUE (binding, prefix, memory_id)
+        data BLOB NOT NULL
     ) STRICT;
+CREATE INDEX memory_states_kept ON memory_states (binding, prefix, memory_id, tokens);
 CREATE INDEX memory_states_memory ON memory_states (memory_id);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL) STRICT;
