@@ -12,9 +12,9 @@ Memories. For each question about the sample life the best thousand tokens of no
 order of time, in four ways; the beginning is read already in all of them. A way's time is from there to the first
 token; of the figures ``…_vs_full`` are medians over the questions, ``…_right`` shares of right answers.
 
-- full: every note evaluated.
-- spliced: each note's state, computed once by itself after the beginning, comes from the vault and is shifted into its
-  place; the best notes, up to `FRESH_TOKENS`, are evaluated in full at the end, just before the question.
+- full: every note evaluated, in the engine's own context.
+- spliced: each note's state, computed once by itself after the beginning, comes from the vault and is moved into its
+  place (`Splicer`); the best notes, up to `FRESH_TOKENS`, are evaluated in full at the end, just before the question.
 - naive: all notes spliced.
 - few: no states; those best notes alone. What splicing must beat to be worth its states.
 """
@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,15 +36,15 @@ from time import perf_counter
 from typing import Final
 
 from benchmarks._report import arguments, report
-from benchmarks._splice import Splicer
 from edgeperso.assistant import Assistant
+from edgeperso.assistant.splicing import WIDE_TOKENS
 from edgeperso.catalogue import Catalogue
-from edgeperso.engine import Engine, renderer
+from edgeperso.engine import Engine, Generation, Part, Splicer, renderer
 from edgeperso.engine.machine import physical_cores
+from edgeperso.errors import ModelUnsupported
 from edgeperso.evals.life import LifeAnswer, LifeQuestion, read_questions
-from edgeperso.prompting import choose_form, profile_card
-from edgeperso.prompting.pieces import Piece, tokenize_pieces
-from edgeperso.prompting.quote import quote
+from edgeperso.prompting import FRESH_TOKENS, Budget, Layout, choose_form, profile_card
+from edgeperso.prompting.wide import around
 from edgeperso.settings import default_models_dir
 from edgeperso.times import date_ms
 from edgeperso.types import MemoryFilter
@@ -53,10 +53,8 @@ from edgeperso.vault.states import States
 
 N_CTX = 2048
 PREFIX_TOKENS = 1000
-FRESH_TOKENS = 120
 _ANSWER_TOKENS = 24
 _BINDING = "0" * 64
-_MARK = "(the notes)"
 _LIFE = Path(__file__).parent.parent / "examples" / "life"
 _TODAY = date(2025, 12, 31)
 """The sample life's last day."""
@@ -227,27 +225,31 @@ def memories(path: Path, models_dir: Path, chosen: slice, threads: int) -> dict[
             for part in ("notes", "mail.mbox", "chatgpt"):
                 me.add(_LIFE / part)
             questions = [_noted(me, asked) for asked in read_questions(_LIFE / "questions.jsonl")[chosen]]
-            splicer = Splicer(path, n_ctx=N_CTX, threads=threads)
             states = States(vault.database, budget_bytes=1 << 30)
-            times: dict[str, list[float]] = {}
-            right: dict[str, int] = {}
-            for noted in questions:
-                _read_ahead(splicer, states, noted)
-                for way, read in _WAYS.items():
-                    splicer.begin(noted.before)
-                    began = perf_counter()
-                    read(splicer, states, noted)
-                    splicer.read(noted.after)
-                    times.setdefault(way, []).append(perf_counter() - began)
-                    said = engine.detokenize(splicer.write(_ANSWER_TOKENS))
-                    right[way] = right.get(way, 0) + LifeAnswer(noted.asked, said, 0, 0).right
-            splicer.close()
+            return ways(engine, states, questions)
+
+
+def ways(engine: Engine, states: States, questions: Sequence[Noted]) -> dict[str, float]:
+    """The figures of these questions, each answered in every way."""
+    splicer = engine.splicer
+    if splicer is None:
+        raise ModelUnsupported("The states of this model can't be moved.", hint="Measure another one.")
+    times: dict[str, list[float]] = {}
+    right: dict[str, int] = {}
+    for noted in questions:
+        _read_ahead(splicer, states, noted)
+        for way, begin in _WAYS.items():
+            engine.clear()
+            generation = begin(engine, splicer, states, noted)
+            said = "".join(generation)
+            times.setdefault(way, []).append(generation.stats.first_token_ms)
+            right[way] = right.get(way, 0) + LifeAnswer(noted.asked, said, 0, 0).right
     return _compared(times, right)
 
 
 def _compared(times: dict[str, list[float]], right: dict[str, int]) -> dict[str, float]:
     count = len(times["full"])
-    figures: dict[str, float] = {"full_ms": 1000 * median(times["full"]), "full_right": right["full"] / count}
+    figures: dict[str, float] = {"full_ms": median(times["full"]), "full_right": right["full"] / count}
     for way in ("spliced", "naive", "few"):
         figures[f"{way}_vs_full"] = median(one / full for one, full in zip(times[way], times["full"], strict=True))
         figures[f"{way}_right"] = right[way] / count
@@ -257,24 +259,20 @@ def _compared(times: dict[str, list[float]], right: dict[str, int]) -> dict[str,
 
 def _noted(me: Assistant, asked: LifeQuestion) -> Noted:
     form = choose_form(renderer(me.engine.info), begin=False)
+    layout = Layout(me.engine, form, Budget(N_CTX, _ANSWER_TOKENS, WIDE_TOKENS), bos=me.engine.bos)
     hits, _ = me.find(asked.question, MemoryFilter())
     notes: list[list[int]] = []
     for hit in hits:
-        tokens = me.engine.tokenize(f"{quote(hit.memory)}\n")
-        if sum(map(len, notes)) + len(tokens) <= PREFIX_TOKENS:
-            notes.append(tokens)
-        else:
+        tokens = layout.note(hit.memory)
+        if sum(map(len, notes)) + len(tokens) > WIDE_TOKENS:
             break
-    turn = form.turn([_MARK], asked.question, "", first=True)
-    at = next(at for at, piece in enumerate(turn) if _MARK in piece.text)
-    head, _, rest = turn[at].text.partition(f"{_MARK}\n")
-    before = [*form.opening(""), *turn[:at], Piece(head)]
+        notes.append(tokens)
     return Noted(
         asked=asked,
-        before=[*me.engine.bos, *tokenize_pieces(me.engine, before)],
+        before=layout.beginning,
         notes=notes,
         by_time=sorted(range(len(notes)), key=lambda at: hits[at].memory.when_ms),
-        after=tokenize_pieces(me.engine, [Piece(rest), *turn[at + 1 :]]),
+        after=around(me.engine, form, asked.question, first=True)[1],
     )
 
 
@@ -286,7 +284,9 @@ def _read_ahead(splicer: Splicer, states: States, noted: Noted) -> None:
     """In idle time: the states of these notes, each once."""
     for at, tokens in enumerate(noted.notes):
         if not states.has(_BINDING, _name(noted, at)):
-            states.save(_BINDING, _name(noted, at), splicer.state_after(noted.before, tokens), profile={})
+            state = splicer.note_state(noted.before, tokens)
+            if state is not None:  # a very long one is evaluated
+                states.save(_BINDING, _name(noted, at), state, profile={})
 
 
 def _fresh(noted: Noted) -> list[int]:
@@ -299,34 +299,33 @@ def _fresh(noted: Noted) -> list[int]:
     return fresh
 
 
-def _full(splicer: Splicer, _states: States, noted: Noted) -> None:
-    splicer.read([token for at in noted.by_time for token in noted.notes[at]])
+def _evaluated(engine: Engine, noted: Noted, chosen: Collection[int]) -> Generation:
+    """The beginning is held; these notes and the question are evaluated."""
+    engine.begin_with(noted.before)
+    engine.next_log_probs(noted.before)
+    tokens = [token for at in noted.by_time if at in chosen for token in noted.notes[at]]
+    return engine.generate([*noted.before, *tokens, *noted.after], max_tokens=_ANSWER_TOKENS)
 
 
-def _few(splicer: Splicer, _states: States, noted: Noted) -> None:
-    fresh = _fresh(noted)
-    splicer.read([token for at in noted.by_time if at in fresh for token in noted.notes[at]])
+def _put_together(splicer: Splicer, states: States, noted: Noted, fresh: Collection[int]) -> Generation:
+    """The beginning is held; the notes but the ``fresh`` ones are taken over from their states."""
+
+    def kept(at: int) -> Part:
+        name = _name(noted, at)
+        return Part(noted.notes[at], name, lambda: states.load(_BINDING, name))
+
+    splicer.hold(noted.before)
+    tail = [token for at in noted.by_time if at in fresh for token in noted.notes[at]]
+    parts = [kept(at) for at in noted.by_time if at not in fresh]
+    return splicer.generate([Part(noted.before), *parts, Part([*tail, *noted.after])], max_tokens=_ANSWER_TOKENS)
 
 
-def _splice(splicer: Splicer, states: States, noted: Noted, *, but: list[int]) -> None:
-    for at in noted.by_time:
-        if at not in but:
-            state = states.load(_BINDING, _name(noted, at))
-            if state is None:
-                raise RuntimeError("a state was not kept")
-            splicer.splice(state, len(noted.before), len(noted.notes[at]))
-
-
-def _spliced(splicer: Splicer, states: States, noted: Noted) -> None:
-    _splice(splicer, states, noted, but=_fresh(noted))
-    _few(splicer, states, noted)
-
-
-def _naive(splicer: Splicer, states: States, noted: Noted) -> None:
-    _splice(splicer, states, noted, but=[])
-
-
-_WAYS: Final = {"full": _full, "spliced": _spliced, "naive": _naive, "few": _few}
+_WAYS: Final[dict[str, Callable[[Engine, Splicer, States, Noted], Generation]]] = {
+    "full": lambda engine, _splicer, _states, noted: _evaluated(engine, noted, noted.by_time),
+    "spliced": lambda _engine, splicer, states, noted: _put_together(splicer, states, noted, _fresh(noted)),
+    "naive": lambda _engine, splicer, states, noted: _put_together(splicer, states, noted, ()),
+    "few": lambda engine, _splicer, _states, noted: _evaluated(engine, noted, _fresh(noted)),
+}
 
 
 def _models_dir() -> Path:
