@@ -6,7 +6,8 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from edgeperso.cli import failure
 from edgeperso.cli.describe import adapter_outcome, memory_place, one_line, show_trace_lines, source_dict
 from edgeperso.cli.frame import Run, verb
 from edgeperso.cli.memories import show_plan
-from edgeperso.cli.options import ModelOption
+from edgeperso.cli.options import ModelOption, StatesOption
 from edgeperso.cli.typed import WordsArgument, confirm, text_from
 from edgeperso.errors import Cancelled, EdgepersoError
 from edgeperso.types import Asking, MemoryFilter
@@ -28,15 +29,17 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
+_SETTLE_S = 0.5
+"""Who types on at once isn't made to wait for a reading to end."""
 _HELP = "/why  how the last answer came about    /forget ID…  delete memories    /quit  leave (or Ctrl-D)"
 
 
 @verb(app, "ask", filters=True)
-def ask(run: Run, words: WordsArgument = None, model: ModelOption = None) -> None:
+def ask(run: Run, words: WordsArgument = None, model: ModelOption = None, memory_states: StatesOption = None) -> None:
     """Answer one question from what the vault knows; Ctrl-C ends the answer and keeps what was said."""
     question = text_from(words, "Question: ")
     with run.assistant(model) as me:
-        reply = me.ask(question, where=run.where or MemoryFilter())
+        reply = me.ask(question, where=run.where or MemoryFilter(), memory_states=memory_states)
         say(run, me, reply)
         if reply.trace.stopped == "cancelled":
             raise Cancelled("The answer was stopped.", hint="What was said is kept.")
@@ -67,11 +70,11 @@ def recommend(
 
 
 @verb(app, "chat", filters=True)
-def chat(run: Run, model: ModelOption = None) -> None:
+def chat(run: Run, model: ModelOption = None, memory_states: StatesOption = None) -> None:
     """Talk; each turn costs only what is new. With --json, one object a turn. /help shows the commands."""
     with run.assistant(model) as me:
-        conversation = me.chat(where=run.where or MemoryFilter())
-        for line in lines_typed(run):
+        conversation = me.chat(where=run.where or MemoryFilter(), memory_states=memory_states)
+        for line in lines_typed(run, lambda: reading_ahead(me, wanted=conversation.uses_states)):
             if line.startswith("/"):
                 if line.split()[0] in {"/quit", "/exit"}:
                     return
@@ -82,8 +85,9 @@ def chat(run: Run, model: ModelOption = None) -> None:
                     say(run, me, conversation.ask(line))
 
 
-def lines_typed(run: Run) -> Iterator[str]:
-    """What the person types, line by line, until the end of input; Ctrl-C throws away a line half-typed."""
+def lines_typed(run: Run, meanwhile: Callable[[], AbstractContextManager[None]]) -> Iterator[str]:
+    """What the person types, line by line, until the end of input; Ctrl-C throws away a line half-typed. ``meanwhile``
+    lasts while a line is waited for."""
     live = sys.stdin.isatty() and sys.stdout.isatty() and not run.out.json
     if live:
         with contextlib.suppress(ImportError):
@@ -91,13 +95,37 @@ def lines_typed(run: Run) -> Iterator[str]:
         run.out.note(_HELP)
     while True:
         try:
-            yield input("> " if live else "").strip()
+            with meanwhile():
+                line = input("> " if live else "").strip()
+            yield line
         except EOFError:
             return
         except KeyboardInterrupt:
             if not live:
                 raise
             run.out.note("(/quit or Ctrl-D leaves)")
+
+
+@contextlib.contextmanager
+def reading_ahead(me: Assistant, *, wanted: bool) -> Iterator[None]:
+    """Within it, memories are read ahead in a thread of their own, which ends at once where the block does."""
+    if not wanted:
+        yield
+        return
+    stop = threading.Event()
+
+    def read() -> None:
+        if not stop.wait(_SETTLE_S):
+            with contextlib.suppress(EdgepersoError):  # no one asked for it; the next question says what is wrong
+                me.read_ahead(cancel=stop)
+
+    thread = threading.Thread(target=read, name="reading ahead", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -9,8 +9,20 @@ from typing import Annotated
 import typer
 
 from edgeperso.cli.frame import Run, family, verb
+from edgeperso.cli.options import ModelOption
+from edgeperso.cli.training import stoppable
+from edgeperso.errors import Cancelled
 
 __all__ = ["app"]
+
+_ENDED = {
+    "done": "Every memory is read.",
+    "full": "There is no room for more; --room makes some.",
+    "time": "The time is over; run it again to go on.",
+    "cancelled": "Stopped; run it again to go on.",
+    "changed": "The profile, a memory or an adapter changed meanwhile; run it again to go on.",
+    "useless": "This model has no use for it: it reads a single note, or its states can't be put together.",
+}
 
 app = family("Model files: what is known, what is here, what is used.")
 
@@ -86,6 +98,32 @@ def use_model(run: Run, name: _MODEL) -> None:
         vault.meta.set("model", kept)
     run.out.result({"model": kept})
     run.out.answer(f"{kept} answers from now on.")
+
+
+@verb(app, "ready")
+def ready_model(
+    run: Run,
+    model: ModelOption = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.0, show_default=False, help="At most; what is read is kept.")
+    ] = None,
+    room: Annotated[
+        int | None,
+        typer.Option(
+            "--room", min=0, show_default=False, metavar="MB", help="Keep so much of it in the vault, from now on."
+        ),
+    ] = None,
+) -> None:
+    """Let the model read memories ahead, the most useful first; `ask --memory-states` finds them read. Ctrl-C stops."""
+    with run.assistant(model) as me, run.progress as progress, stoppable() as stop:
+        if room is not None:
+            me.vault.memory_states.set_budget(room * 1_000_000)
+        report = me.read_ahead(None if minutes is None else minutes * 60, stop, progress=progress)
+    run.out.result(asdict(report))
+    used, budget = report.size_bytes / 1e6, report.budget_bytes / 1e6
+    run.out.answer(f"{report.read} read, {report.states} ready; {used:.0f} of {budget:.0f} MB. {_ENDED[report.ended]}")
+    if report.ended == "cancelled":
+        raise Cancelled("The reading was stopped.", hint="What was read is kept.")
 
 
 @verb(app, "embedder")

@@ -12,7 +12,7 @@ import typer
 from edgeperso.times import datetime_ms
 from edgeperso.types import Kind, MemoryFilter
 
-__all__ = ["FILTER", "OUTPUT", "PLACE", "UNLOCK", "ModelOption", "UnlockOptions", "memory_filter"]
+__all__ = ["FILTER", "OUTPUT", "PLACE", "UNLOCK", "ModelOption", "StatesOption", "UnlockOptions", "memory_filter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,15 @@ FILTER: Final = {
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", show_default=False, metavar="NAME", help="A model's name or GGUF file, for this once."),
+]
+
+StatesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--memory-states/--no-memory-states",
+        show_default=False,
+        help="Read more memories at once, most of them ahead (`model ready`); unset: where that was measured to pay.",
+    ),
 ]
 
 
