@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from edgeperso.assistant.prefixes import LEAST_TOKENS, WITHOUT, digest_of, model_sha256
+from edgeperso.assistant.prefixes import WITHOUT, digest_of, model_sha256
 from edgeperso.assistant.readers import Reader
 from edgeperso.engine import Engine, ModelInfo, Part, Splicer
 from edgeperso.errors import ModelError
@@ -106,8 +106,7 @@ class Spliceable:
     def keep_beginning(self, profile: Mapping[str, str]) -> None:
         """Store the state of the beginning, if the splicer holds it and the vault doesn't."""
         with suppress(*WITHOUT):
-            short = len(self.beginning) < LEAST_TOKENS
-            if not short and not self._vault.memory_states.has_beginning(self._binding, self._prefix):
+            if not self._vault.memory_states.has_beginning(self._binding, self._prefix):
                 state = self.splicer.beginning_state(self.beginning)
                 if state is not None:
                     self.save(None, self.beginning, state, math.inf, profile, 0)

@@ -189,9 +189,10 @@ class Layout:
         anew, nearest to the question: both in the order of time. None where `turn` has to do, since too few of the
         notes have states, or since it doesn't fit; see `Wide`."""
         question = " ".join(question.split())
-        before, after = around(self._tokenizer, self._form, question, first=self._turns == 0)
-        bare = len(before) + len(after)
-        room = min(self._room(bare), wide.note_tokens)
+        first = self._turns == 0
+        before, after = around(self._tokenizer, self._form, question, first=first)
+        frame, bare = len(before) + len(after), len(self._turn_tokens([], question, "", first=first))
+        room = min(self._room(frame), wide.note_tokens + bare - frame)
         if not question or not self.takes_wide or room <= 0:
             return None
         taken, dropped = self._choose(hits, room, len(hits), self.shown)
@@ -207,9 +208,9 @@ class Layout:
         included = tuple(note.memory.id for note in notes)
         return Prompt(
             tokens=tokens,
-            kept_tokens=0 if self._turns == 0 else len(self._tokens),
+            kept_tokens=0 if first else len(self._tokens),
             stable_tokens=len(self._stable),
-            memory_tokens=sum(len(note.tokens) for note in notes),
+            memory_tokens=len(tokens) - len(self._tokens) - bare,
             question_tokens=bare,
             begun="",
             stop=(),
