@@ -205,6 +205,7 @@ class Assistant(Taught):
 
         Raises:
             VaultError, ModelError: a state can't be stored or computed.
+            QuestionTooLong: the profile alone doesn't fit the model's context.
         """
         self.dress()
         self._ahead = threading.Event() if cancel is None else cancel

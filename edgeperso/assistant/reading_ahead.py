@@ -16,14 +16,14 @@ from edgeperso.assistant.readers import Reader, layout_for
 from edgeperso.assistant.splicing import Spliceable, can_use_states, spliceable
 from edgeperso.engine import MOST_NOTE_TOKENS, Engine
 from edgeperso.prompting import Layout
-from edgeperso.types import Memory, MemoryFilter, Progress
+from edgeperso.types import Memory, Progress
 from edgeperso.vault import Vault
 from edgeperso.vault.memory_states import Saved
 
 __all__ = ["ReadAhead", "ReadingAhead"]
 
 _PAGE: Final = 100
-_STAGE: Final = "reading memories"
+_STAGE: Final = "memories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,10 @@ class ReadingAhead:
     ) -> str:
         as_of = self._vault.generation
         worths = self._vault.memory_states.worths(self._at_ms)
-        known = self._vault.memories.ids(MemoryFilter(include_closed=False)).tolist()
         token_bytes = self._begin(states, profile, cancel)
-        for done, memory in enumerate(self._in_order(worths, known)):
+        for done, memory in enumerate(self._in_order(worths)):
             if progress is not None:
-                progress(_STAGE, done, len(known))
+                progress(_STAGE, done, None)
             tokens = layout.note(memory)
             if len(tokens) > MOST_NOTE_TOKENS or states.has(memory.id, tokens):
                 continue
@@ -111,12 +110,16 @@ class ReadingAhead:
         state = states.splicer.beginning_state(states.beginning)
         return 0 if state is None else -(-len(state) // len(states.beginning))
 
-    def _in_order(self, worths: dict[int, float], known: list[int]) -> Iterator[Memory]:
-        """The memories ``known``: the most useful first, then the last that came."""
-        current = set(known)
-        useful = sorted((id_ for id_ in worths if id_ in current), key=lambda id_: (-worths[id_], -id_))
-        ids = [*useful, *(id_ for id_ in reversed(known) if id_ not in worths)]
-        for start in range(0, len(ids), _PAGE):
-            yield from (
-                memory for memory in self._vault.memories.get(ids[start : start + _PAGE]) if memory.closed_ms is None
-            )
+    def _in_order(self, worths: dict[int, float]) -> Iterator[Memory]:
+        """The current memories: the most useful first, then the last that came. Page by page: no question waits for a
+        large vault to be listed."""
+        useful = sorted(worths, key=lambda id_: (-worths[id_], -id_))
+        for start in range(0, len(useful), _PAGE):
+            yield from self._current(useful[start : start + _PAGE])
+        last: int | None = None
+        while newest := self._vault.memory_states.newest(last, _PAGE):
+            last = newest[-1]
+            yield from self._current([id_ for id_ in newest if id_ not in worths])
+
+    def _current(self, ids: list[int]) -> list[Memory]:
+        return [memory for memory in self._vault.memories.get(ids) if memory.closed_ms is None]

@@ -17,13 +17,14 @@ from typing import Final
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 from edgeperso.vault.meta import Meta
+from edgeperso.vault.payloads import payload_of, store_payload
 
 __all__ = ["DEFAULT_BUDGET_BYTES", "MemoryStates", "NewState", "Saved"]
 
 DEFAULT_BUDGET_BYTES: Final = 256 << 20
 """All states of memories together."""
 _BUDGET: Final = "memory_states_bytes"
-_ANSWERS: Final = 1000
+_ANSWERS: Final = 300
 """So many answers back it is looked which memories were of use."""
 _HALF_LIFE_MS: Final = 30 * 86_400_000
 _READ, _FOUND = 1.0, 0.25
@@ -98,17 +99,17 @@ class MemoryStates:
     def load(self, binding: str, prefix: str, memory_id: int | None, tokens: str) -> bytes | None:
         """The state of a memory's tokens, or of the beginning; None where there is none, or not a whole one."""
         row = self._database.row(
-            "SELECT id, digest, data FROM memory_states "
-            "WHERE binding = ? AND prefix = ? AND memory_id IS ? AND tokens = ?",
+            "SELECT id, digest FROM memory_states WHERE binding = ? AND prefix = ? AND memory_id IS ? AND tokens = ?",
             (binding, prefix, memory_id, tokens),
         )
         if row is None:
             return None
-        id_, digest, state = row
-        if hashlib.sha256(state).hexdigest() != digest:
+        id_, digest = row
+        state = payload_of(self._database, "memory_state", id_)
+        if state is None or hashlib.sha256(state).hexdigest() != digest:
             self._database.execute("DELETE FROM memory_states WHERE id = ?", (id_,))
             return None
-        return bytes(state)
+        return state
 
     def save(self, binding: str, prefix: str, new: NewState) -> Saved:
         """Store a state in the place of an earlier one of the same memory; less useful ones make way for it."""
@@ -127,10 +128,10 @@ class MemoryStates:
             self._database.executemany(
                 "DELETE FROM memory_states WHERE id = ?", [(id_,) for id_ in (before[0], *going)]
             )
-            self._database.insert(
+            id_ = self._database.insert(
                 "INSERT INTO memory_states "
-                "(binding, prefix, memory_id, tokens, digest, size_bytes, worn, worth, saved_ms, data) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(binding, prefix, memory_id, tokens, digest, size_bytes, worn, worth, saved_ms) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     binding,
                     prefix,
@@ -141,9 +142,9 @@ class MemoryStates:
                     int(bool(new.adapters)),
                     new.worth,
                     now_ms(),
-                    new.state,
                 ),
             )
+            store_payload(self._database, "memory_state", id_, new.state)
         return Saved.KEPT
 
     def has_room(self, binding: str, prefix: str, worth: float, size_bytes: int) -> bool:
@@ -173,6 +174,14 @@ class MemoryStates:
             [(worths.get(id_, 0.0), id_) for id_ in ids if id_ is not None],
         )
         return worths
+
+    def newest(self, before_id: int | None, limit: int) -> list[int]:
+        """The current memories that came last before the memory ``before_id`` (None: before none), latest first."""
+        rows = self._database.rows(
+            "SELECT id FROM memories WHERE closed_ms IS NULL AND id < ? ORDER BY id DESC LIMIT ?",
+            ((1 << 62) if before_id is None else before_id, limit),
+        )
+        return [int(id_) for (id_,) in rows]
 
     def size(self) -> tuple[int, int]:
         """How many states there are, and their bytes."""

@@ -202,7 +202,6 @@ STATES_SCHEMA: Final = (
         PRIMARY KEY (state_id, kind, source_id)
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX state_sources_source ON state_sources (kind, source_id)",
-    # States are large rows: which there are is told by the index alone, and of a row without its state a page is read.
     """CREATE TABLE memory_states (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         binding TEXT NOT NULL,
@@ -214,10 +213,15 @@ STATES_SCHEMA: Final = (
         worn INTEGER NOT NULL,
         worth REAL NOT NULL,
         saved_ms INTEGER NOT NULL,
-        data BLOB NOT NULL
+        UNIQUE (binding, prefix, memory_id)
     ) STRICT""",
-    "CREATE INDEX memory_states_kept ON memory_states (binding, prefix, memory_id, tokens)",
     "CREATE INDEX memory_states_memory ON memory_states (memory_id)",
+    """CREATE TABLE memory_state_chunks (
+        memory_state_id INTEGER NOT NULL REFERENCES memory_states (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (memory_state_id, number)
+    ) STRICT""",
     # Segments are large rows: to find those that hold a memory without it reads a page of each.
     "CREATE INDEX segments_span ON segments (low_id, high_id)",
 )

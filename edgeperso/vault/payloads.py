@@ -15,7 +15,7 @@ __all__ = ["MAX_PAYLOAD_BYTES", "drop_payload", "payload_of", "store_payload"]
 
 MAX_PAYLOAD_BYTES: Final = 512 << 20
 _CHUNK_BYTES: Final = 1 << 20
-Owner = Literal["adapter", "checkpoint", "state"]
+Owner = Literal["adapter", "checkpoint", "state", "memory_state"]
 
 
 def store_payload(database: Database, owner: Owner, id_: int, payload: bytes) -> None:

@@ -218,7 +218,9 @@ def test_an_adapter_has_states_of_its_own_that_go_with_what_it_learnt(me: Assist
 
 def test_damage_costs_the_time_and_nothing_else(me: Assistant, start: Start) -> None:
     me.read_ahead()
-    me.vault.database.execute("UPDATE memory_states SET data = randomblob(length(data)) WHERE memory_id % 2 = 0")
+    me.vault.database.execute(
+        "UPDATE memory_state_chunks SET data = randomblob(length(data)) WHERE memory_state_id % 2 = 0"
+    )
     reply = ask(start())
     assert spliced(reply) > 0
     assert len(reply.sources) == COUNT
@@ -298,7 +300,7 @@ def test_time_and_cancel_end_it_and_what_is_done_is_kept(me: Assistant) -> None:
     cancel = threading.Event()
 
     def after_three(_stage: str, done: int, total: int | None) -> None:
-        assert total == COUNT
+        assert total is None
         if done == 3:
             cancel.set()
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeperso.assistant import Assistant, open_assistant
+from edgeperso.assistant import Assistant, open_assistant, readers
 from edgeperso.cli import main as edgeperso_main
 from edgeperso.embedding import OnnxEmbedder
 from edgeperso.errors import EdgepersoError
@@ -46,6 +46,7 @@ class Day:
         self.keys: dict[str, bytes] = {}
         self.recovery_keys: list[str] = []
         self.vectors: dict[str, np.ndarray] = {}
+        self.states: dict[str, bytes] = {}
         self.errors: list[str] = []
 
     def cli(self, *words: str | Path, stdin: str | None = None, fails: bool = False, answers: bool = False) -> str:
@@ -146,11 +147,20 @@ class Day:
             me.edit(old.id, f"The door code is {self.words['edited new']}.")
             me.forget(me.plan_forget(ids=(gone.id,)))
             self.note_vectors(me.vault)
+            self.read_ahead(me)
             self.provoke(me)
             backup.write(me.vault, self.world / "first.backup")
             self.note_recovery(me.vault.header.new_recovery(me.vault.master))
             me.vault.header.add(me.vault.master, KeyFile(self.world.parent / "keys" / "me.key"))
             assert told.id in [memory.id for memory in me.vault.memories.scan()]
+
+    def read_ahead(self, me: Assistant) -> None:
+        """The model's states of memories go into the vault and out again, as those of one that reads several notes."""
+        readers._SMALL = 0
+        assert me.read_ahead(3.0).read > 0
+        for number, state in me.vault.database.rows("SELECT memory_state_id, data FROM memory_state_chunks LIMIT 8"):
+            self.states[f"state {number}"] = state[len(state) // 2 :][:256]
+        assert me.ask(f"What is the boat {self.words['remembered']} like?", max_tokens=4, memory_states=True).text
 
     def provoke(self, me: Assistant) -> None:
         """Errors whose cause holds a person's text."""
@@ -210,6 +220,7 @@ class Day:
             "keys": {name: key.hex() for name, key in self.keys.items()},
             "recovery_keys": self.recovery_keys,
             "vectors": {name: v.tobytes().hex() for name, v in self.vectors.items()},
+            "states": {name: state.hex() for name, state in self.states.items()},
             "errors": self.errors,
         }
 

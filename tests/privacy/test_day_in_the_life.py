@@ -162,6 +162,8 @@ def lived(
         needles.add(name, search.byte_forms(bytes.fromhex(key)))
     for text in told["recovery_keys"]:
         needles.add("recovery key", [*search.text_forms(text), *search.text_forms(text.replace("-", ""))])
+    for name, raw in told["states"].items():
+        needles.add(name, search.byte_forms(bytes.fromhex(raw)))
     for name, raw in told["vectors"].items():
         needles.add(name, search.vector_forms(np.frombuffer(bytes.fromhex(raw), dtype="<f4")))
     return Lived(places, run, told, words, needles)
@@ -186,6 +188,7 @@ def test_the_search_saw_what_there_was_to_see(lived: Lived) -> None:
     assert lived.run.stderr.count(b"error [") == 4
     assert len(written[str(lived.places.log)]) == len(log.encode())
     assert len(lived.told["vectors"]) > 100
+    assert len(lived.told["states"]) > 1
     assert len(lived.told["keys"]) >= 3 * 6 + 4
     assert lived.run.cut == 0, "strace cut writes short"
 

@@ -94,6 +94,12 @@ CREATE TABLE memories (
 CREATE UNIQUE INDEX memories_origin ON memories (source, coalesce(occurred_ms, 0) >> 26, digest);
 CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> '';
+CREATE TABLE memory_state_chunks (
+        memory_state_id INTEGER NOT NULL REFERENCES memory_states (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (memory_state_id, number)
+    ) STRICT;
 CREATE TABLE memory_states (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         binding TEXT NOT NULL,
@@ -105,9 +111,8 @@ CREATE TABLE memory_states (
         worn INTEGER NOT NULL,
         worth REAL NOT NULL,
         saved_ms INTEGER NOT NULL,
-        data BLOB NOT NULL
+        UNIQUE (binding, prefix, memory_id)
     ) STRICT;
-CREATE INDEX memory_states_kept ON memory_states (binding, prefix, memory_id, tokens);
 CREATE INDEX memory_states_memory ON memory_states (memory_id);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL) STRICT;

@@ -78,10 +78,17 @@ def test_of_another_binding_beginning_or_text_nothing_is_handed_out(vault: Vault
     assert load(vault, ids[0]) == b"state"
 
 
-@pytest.mark.parametrize("damage", ["zeroblob(length(data))", "substr(data, 2)"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE memory_state_chunks SET data = zeroblob(length(data))",
+        "UPDATE memory_state_chunks SET data = substr(data, 2)",
+        "DELETE FROM memory_state_chunks",
+    ],
+)
 def test_a_damaged_state_is_dropped_without_a_word(vault: Vault, ids: list[int], damage: str) -> None:
     save(vault, ids[0])
-    vault.database.execute(f"UPDATE memory_states SET data = {damage}")
+    vault.database.execute(damage)
     assert load(vault, ids[0]) is None
     assert kept(vault) == []
 
@@ -222,10 +229,10 @@ def test_a_kill_in_the_middle_leaves_the_one_before(
     program = f"""
 import os, signal
 from pathlib import Path
-from edgeperso.vault import KeyFile, Vault
+from edgeperso.vault import KeyFile, Vault, memory_states
 from edgeperso.vault.memory_states import NewState
 vault = Vault.open(Path({str(home)!r}), KeyFile(Path({str(tmp_path / "me.key")!r})))
-vault.database.insert = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+memory_states.store_payload = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 vault.memory_states.save({BOUND!r}, {PREFIX!r}, NewState({ids[0]}, {TOKENS!r}, bytes(3 << 20), 1.0, {{}}, (), 9))
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
