@@ -56,6 +56,7 @@ class Chat:
         self._budget = reader.budget(engine.info.n_ctx)
         self._profile = assistant.vault.profile.all()
         self._layout = layout_for(engine, reader, self._profile)
+        self._memory_states = memory_states
         wanted = splicing_pays(engine.info, WIDE_TOKENS) if memory_states is None else memory_states
         self.uses_states = wanted and can_use_states(reader, engine)
         self._states: Spliceable | None = None
@@ -151,7 +152,10 @@ class Chat:
         self._states = spliceable(self._assistant.vault, self._engine, self._layout.beginning)
         if self._states is None:
             return None
-        return self._layout.wide_turn(question, hits, self._states.wide(self._wide_tokens))
+        prompt = self._layout.wide_turn(question, hits, self._states.wide(self._wide_tokens))
+        if prompt is None or self._memory_states or splicing_pays(self._engine.info, prompt.memory_tokens):
+            return prompt
+        return None
 
     def _by_likelihood(self, question: str, hits: list[Hit]) -> list[Hit]:
         """The first hits in the order of how well each answers the question, by the model's own judgement as well; a

@@ -13,7 +13,7 @@ from threading import Event
 from typing import Final
 
 from edgeperso.assistant.readers import Reader, layout_for
-from edgeperso.assistant.splicing import Spliceable, can_use_states, spliceable
+from edgeperso.assistant.splicing import Spliceable, can_use_states
 from edgeperso.engine import MOST_NOTE_TOKENS, Engine
 from edgeperso.prompting import Layout
 from edgeperso.types import Memory, Progress
@@ -60,7 +60,7 @@ class ReadingAhead:
         layout = layout_for(self._engine, self._reader, profile)
         states = None
         if can_use_states(self._reader, self._engine):
-            states = spliceable(self._vault, self._engine, layout.beginning)
+            states = Spliceable(self._vault, self._engine, layout.beginning)
         until = None if budget_s is None else time.monotonic() + budget_s
         ended = "useless" if states is None else self._all(states, layout, profile, until, cancel, progress)
         size = self._vault.memory_states.size()[1]
@@ -82,11 +82,11 @@ class ReadingAhead:
         for done, memory in enumerate(self._in_order(worths)):
             if progress is not None:
                 progress(_STAGE, done, None)
+            if cancel.is_set() or self._busy():
+                return "cancelled"
             tokens = layout.note(memory)
             if len(tokens) > MOST_NOTE_TOKENS or states.has(memory.id, tokens):
                 continue
-            if cancel.is_set() or self._busy():
-                return "cancelled"
             if until is not None and time.monotonic() >= until:
                 return "time"
             worth = worths.get(memory.id, 0.0)

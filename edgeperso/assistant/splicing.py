@@ -14,7 +14,7 @@ from typing import Final
 from edgeperso.assistant.prefixes import WITHOUT, digest_of, model_sha256
 from edgeperso.assistant.readers import Reader
 from edgeperso.engine import Engine, ModelInfo, Part, Splicer
-from edgeperso.errors import ModelError
+from edgeperso.errors import ModelError, ModelUnsupported
 from edgeperso.events import Event, emit
 from edgeperso.prompting import Prompt, Wide
 from edgeperso.vault import Vault
@@ -48,9 +48,7 @@ def spliceable(vault: Vault, engine: Engine, beginning: Sequence[int]) -> Splice
     """The states that serve ``engine`` as it is now after ``beginning``; None where there can't be any, or the vault
     can't be asked."""
     with suppress(*WITHOUT):
-        splicer = engine.splicer
-        if splicer is not None:
-            return Spliceable(vault, engine, splicer, list(beginning))
+        return Spliceable(vault, engine, beginning)
     return None
 
 
@@ -58,16 +56,19 @@ class Spliceable:
     """The states of one vault's memories for one engine with what it wears, after one beginning.
 
     Raises:
+        ModelUnsupported: the model's states can't be put together.
         VaultError, ModelError, OSError: what they are bound to can't be told.
     """
 
-    def __init__(self, vault: Vault, engine: Engine, splicer: Splicer, beginning: list[int]) -> None:
+    def __init__(self, vault: Vault, engine: Engine, beginning: Sequence[int]) -> None:
+        if engine.splicer is None:
+            raise ModelUnsupported("The states of this model can't be put together.")
         self._vault = vault
         self._engine = engine
-        self.splicer = splicer
-        self.beginning = beginning
+        self.splicer: Splicer = engine.splicer
+        self.beginning = list(beginning)
         self._sha256 = model_sha256(vault, engine.info.path)
-        self._binding = engine.state_binding(self._sha256, splicer)
+        self._binding = engine.state_binding(self._sha256, self.splicer)
         self._prefix = digest_of(beginning)
         self._worn = [each.key for each in engine.worn if each.scale != 0]
         self.tokens = vault.memory_states.kept(self._binding, self._prefix)

@@ -81,9 +81,11 @@ def test_a_prompt_takes_most_notes_over_and_holds_more_of_them(me: Assistant) ->
 def test_it_is_off_unless_the_person_says_or_it_was_measured_to_pay(me: Assistant, monkeypatch) -> None:
     me.read_ahead()
     assert spliced(me.ask(QUESTION, max_tokens=4)) == 0
-    monkeypatch.setattr(splicing, "_PAYS", ((0, 10**9, splicing.WIDE_TOKENS),))
+    monkeypatch.setattr(splicing, "_PAYS", ((0, 10**9, 300),))
     assert spliced(me.ask(QUESTION, max_tokens=4)) > 0
     assert spliced(me.ask(QUESTION, max_tokens=4, memory_states=False)) == 0
+    monkeypatch.setattr(splicing, "_PAYS", ((0, 10**9, 900),))
+    assert spliced(me.ask(QUESTION, max_tokens=4)) == 0, "there are fewer notes"
     monkeypatch.setattr(splicing, "_PAYS", ((0, 10**9, splicing.WIDE_TOKENS + 1),))
     assert spliced(me.ask(QUESTION, max_tokens=4)) == 0
 
@@ -147,6 +149,7 @@ def test_what_is_forgotten_or_changed_is_not_taken_over(me: Assistant, change: s
             me.vault.memories.supersede(3, by=4, at_ms=0)
     assert kept(me) == [id_ for id_ in range(1, COUNT + 1) if id_ != 3]
     second = chat.ask(QUESTION, max_tokens=4)
+    assert second.text
     if change != "supersede":
         assert not second.trace.restarted
         assert second.trace.tokens["cached"] == len(chat._layout.beginning), "nothing of it is read again"
