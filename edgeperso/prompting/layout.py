@@ -8,7 +8,7 @@ with the stable part and the question at hand, and says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edgeperso.errors import EmptyQuestion, QuestionTooLong
@@ -187,8 +187,19 @@ class Layout:
     def wide_turn(self, question: str, hits: Sequence[Hit], wide: Wide) -> Prompt | None:
         """The prompt for ``question`` with many notes, of which most are taken over from states and only the best read
         anew, nearest to the question: both in the order of time. None where `turn` has to do, since too few of the
-        notes have states, or since it doesn't fit; see `Wide`."""
+        notes have states, or since it doesn't fit; see `Wide`. A full context begins anew, as in `turn`."""
         question = " ".join(question.split())
+        before = self._tokens, self._shown, self._spans, self._turns
+        restarted = self._turns > 0 and self._room(len(self._turn_tokens([], question, "", first=False))) < 0
+        if restarted:
+            self.restart()
+        prompt = self._wide_prompt(question, hits, wide)
+        if prompt is None:
+            self._tokens, self._shown, self._spans, self._turns = before
+            return None
+        return replace(prompt, restarted=restarted)
+
+    def _wide_prompt(self, question: str, hits: Sequence[Hit], wide: Wide) -> Prompt | None:
         first = self._turns == 0
         before, after = around(self._tokenizer, self._form, question, first=first)
         frame, bare = len(before) + len(after), len(self._turn_tokens([], question, "", first=first))

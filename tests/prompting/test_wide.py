@@ -142,6 +142,20 @@ def test_a_conversation_that_was_read_in_full_goes_on_so() -> None:
     assert growing.wide_turn("And then?", hits(*LONG), Wide(1000, 0.6, EVERY)) is None
 
 
+def test_a_full_context_begins_anew_with_the_question_at_hand() -> None:
+    growing, wide = layout(CompletionForm(), context=900), Wide(400, 0.6, EVERY)
+    first = growing.wide_turn("Where is it?", hits(*LONG), wide)
+    assert first is not None
+    growing.answered(first, [ord("!")] * 400)
+    tokens = growing.tokens
+    assert growing.wide_turn("Where is it?", hits(*LONG), replace(wide, has_state=lambda _id, _tokens: False)) is None
+    assert growing.tokens == tokens, "what comes of it is not for this"
+    again = growing.wide_turn("Where is it?", hits(*LONG), wide)
+    assert again is not None
+    assert again.restarted
+    assert (again.tokens, again.spans, again.earlier) == (first.tokens, first.spans, ())
+
+
 def test_of_one_time_the_best_comes_last() -> None:
     found = [replace(hit, memory=replace(hit.memory, occurred_ms=0)) for hit in hits(*LONG)]
     prompt = layout(CompletionForm()).wide_turn("Where is it?", found, Wide(1000, 0.6, EVERY))
