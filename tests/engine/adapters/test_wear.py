@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgeperso.engine import Engine, Lora, LoraPair, Worn
+from edgeperso.engine import Engine, Lora, LoraPair, Part, Worn
 from edgeperso.engine.gguf import check_model_file
 from edgeperso.engine.likeness import Likeness
 from edgeperso.engine.optimize import Candidate, _publish
+from edgeperso.engine.scoring import log_softmax
 from edgeperso.errors import AdapterInvalid, AdapterMismatch, ModelError, UsageError
 
 PROMPT = [1, *range(40, 75)]
@@ -247,3 +248,19 @@ def test_numbers_that_grow_beyond_all_bounds_are_laid_to_the_adapter(engine: Eng
         list(engine.generate(PROMPT, max_tokens=2))
     engine.wear([])
     assert np.isfinite(engine.next_log_probs(PROMPT)).all()
+
+
+def test_the_context_for_spliced_prompts_wears_the_same(engine: Engine, fitting: SimpleNamespace) -> None:
+    """What was worn before that context was made, what is put on later, and nothing once it is off."""
+    engine.wear([Worn("a", fitting.lora(seed=1))])
+    splicer = engine.splicer
+    assert splicer is not None
+    seen = []
+    for stack in (engine.worn, (Worn("b", fitting.lora(seed=2), 0.5),), ()):
+        engine.wear(stack)
+        expected = engine.next_log_probs(PROMPT)
+        next(iter(splicer.generate([Part(PROMPT)], max_tokens=2)), None)
+        ours = log_softmax(splicer._native.logits())
+        assert cosine(ours, expected) > 0.999, "but for flash attention"
+        seen.append(expected)
+    assert max(cosine(seen[0], seen[1]), cosine(seen[1], seen[2])) < 0.99
