@@ -48,13 +48,12 @@ def parts(states: list[bytes] | list[bytes | None], notes: list[list[int]] = NOT
 
 def run(splicer: Splicer, prompt: list[Part], max_tokens: int = 4) -> tuple[list[int], tuple[int, int, int], Float32]:
     """What is said, how many of the prompt's tokens were (kept, spliced, evaluated), the logits after the prompt."""
-    generation = splicer.generate(prompt, max_tokens=max_tokens)
-    pieces = iter(generation)
-    next(pieces, None)
-    logits = splicer._native.logits().copy()
-    list(pieces)
-    stats = generation.stats
-    return generation.tokens, (stats.cached_tokens, stats.spliced_tokens, stats.evaluated_tokens), logits
+    first = splicer.generate(prompt, max_tokens=1)
+    list(first)
+    logits, stats = splicer._native.logits().copy(), first.stats
+    whole = splicer.generate(prompt, max_tokens=max_tokens)
+    list(whole)
+    return whole.tokens, (stats.cached_tokens, stats.spliced_tokens, stats.evaluated_tokens), logits
 
 
 EVALUATED = [Part(BEGINNING), *map(Part, NOTES), Part(TAIL)]
