@@ -94,12 +94,12 @@ class ReadingAhead:
                 return "full"
             state = states.splicer.note_state(states.beginning, tokens, cancel)
             if state is None:
-                return "cancelled" if cancel.is_set() else "full"
+                continue  # cancelled, or no place beside a conversation that fills the context
             saved = states.save(memory.id, tokens, state, worth, profile, as_of)
             if saved is not Saved.KEPT:
                 return "full" if saved is Saved.NO_ROOM else "changed"
             self._read += 1
-        return "done"
+        return "cancelled" if cancel.is_set() else "done"
 
     def _begin(self, states: Spliceable, profile: dict[str, str], cancel: Event) -> int:
         """Let the splicer hold the beginning, and the vault. Returns a state's bytes a token."""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgeperso.assistant import Assistant, Reply, reading_ahead, splicing
-from edgeperso.engine import SoftPrompt, adapter_to_bytes
+from edgeperso.engine import Part, SoftPrompt, adapter_to_bytes
 from edgeperso.errors import VaultBusy
 from edgeperso.types import AdapterForm, Granularity, Kind, Objective, Record
 from edgeperso.vault.adapters import AdapterState, NewAdapter
@@ -337,6 +337,16 @@ def test_what_changes_meanwhile_is_not_kept(me: Assistant) -> None:
     assert me.read_ahead(progress=edit).ended == "changed"
     assert kept(me) == []
     assert me.read_ahead().ended == "done"
+
+
+def test_a_full_context_reads_nothing_and_says_nothing_of_the_budget(me: Assistant) -> None:
+    assert me.engine.splicer is not None
+    assert me.read_ahead(0.0).ended == "time"
+    me.engine.splicer.clear()
+    beginning = me.chat(memory_states=True)._layout.beginning
+    filled = [Part(beginning), Part([5] * (1020 - len(beginning)))]
+    list(me.engine.splicer.generate(filled, max_tokens=1))
+    assert (me.read_ahead().read, me.read_ahead().ended) == (0, "done")
 
 
 def test_long_memories_are_passed_over(me: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
