@@ -30,15 +30,17 @@ def implementations() -> list[str]:
 def multiply(
     codes: NDArray[np.uint8], weights: NDArray[np.int8], implementation: str | None = None
 ) -> NDArray[np.int32]:
-    """``int32[n, columns]``: the encoder's product of ``uint8[n, depth]`` and ``int8[depth, columns]``. Depth is a multiple
-    of 4, columns one of 16. ``implementation`` is one of `encoders`."""
+    """``int32[n, columns]``: the encoder's product of ``uint8[n, depth]`` and ``int8[depth, columns]``.
+
+    Depth is a multiple of 4, columns one of 16; ``implementation`` is one of `encoders`.
+    """
 
 def encoders() -> list[str]:
     """The encoder's implementations that this CPU can run, fastest first; ``scalar`` is always the last."""
 
 _Pair: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 _Table: TypeAlias = tuple[NDArray[np.int8], NDArray[np.float32]]
-_Matrix: TypeAlias = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], int]
+_Matrix: TypeAlias = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]
 
 _Layer: TypeAlias = tuple[_Matrix, _Matrix, _Pair, _Matrix, _Matrix, _Pair]
 
@@ -51,7 +53,7 @@ class Encoder:
         first: the layer norm's weight and bias, ``float32[model]`` each.
         layers: of each the matrices and norms in the order in which they serve: questions, keys and values side by side
             (``int8[model, 3 * model]``); what the attention goes through; a norm; up; down; a norm. A matrix has a
-            scale and a bias for each column, and 1 or 2 bytes for each number that it is multiplied with.
+            scale and a bias for each column.
         heads: ``model`` is a multiple of 16 times as many.
         attention_scale: of a question's product with a key.
         epsilon: the layer norms'.

@@ -14,7 +14,7 @@ namespace {
 
 using Codes = Table<std::int8_t>;
 using Floats = Line<float>;
-using Given = std::tuple<Codes, Floats, Floats, std::size_t>;  // weights, scales, bias, bytes for an activation
+using Given = std::tuple<Codes, Floats, Floats>;  // weights, scales, bias
 using Pair = std::tuple<Floats, Floats>;
 using Scaled = std::tuple<Codes, Floats>;  // a table and its rows' scales
 using GivenLayer = std::tuple<Given, Given, Pair, Given, Given, Pair>;
@@ -36,15 +36,14 @@ Norm norm_of(const Pair& given, std::size_t n) {
 
 // Depth and columns as they must be; 0 columns for any.
 Linear linear_of(const Given& given, std::size_t depth, std::size_t columns) {
-    const auto& [weights, scales, bias, planes] = given;
+    const auto& [weights, scales, bias] = given;
     const std::size_t found = weights.shape(1);
     require(weights.shape(0) == depth && (columns == 0 || found == columns) && scales.shape(0) == found &&
                 bias.shape(0) == found,
             "a matrix of the encoder has another shape than the rest");
     require(depth % lane_columns == 0 && found % lane_columns == 0 && found != 0 && depth <= most_depth,
             "a matrix of the encoder isn't of 16s");
-    require(planes == 1 || planes == 2, "activations take one byte or two");
-    return Linear(weights.data(), scales.data(), bias.data(), depth, found, planes);
+    return Linear(weights.data(), scales.data(), bias.data(), depth, found);
 }
 
 Layer layer_of(const GivenLayer& given, std::size_t model) {

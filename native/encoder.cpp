@@ -31,6 +31,9 @@ std::vector<std::size_t> chunked(const std::int64_t* starts, std::size_t count) 
 const std::vector<Way>& ways() {
     static const std::vector<Way> found = [] {
         std::vector<Way> list;
+        if (amx_product() != nullptr && avx512_stages() != nullptr) {
+            list.push_back({"amx", amx_product(), avx512_stages()});
+        }
         if (avx512_product() != nullptr && avx512_stages() != nullptr) {
             list.push_back({"avx512", avx512_product(), avx512_stages()});
         }
@@ -44,14 +47,13 @@ const std::vector<Way>& ways() {
 }
 
 Linear::Linear(const std::int8_t* weights, const float* scales, const float* bias, std::size_t depth,
-               std::size_t columns, std::size_t planes)
+               std::size_t columns)
     : packed_(packed(weights, depth, columns)),
       scales_(scales, scales + columns),
       bias_(bias, bias + columns),
       sums_(columns),
       depth_(depth),
-      columns_(columns),
-      planes_(planes) {
+      columns_(columns) {
     for (std::size_t k = 0; k < depth; ++k) {
         for (std::size_t column = 0; column < columns; ++column) {
             sums_[column] += weights[k * columns + column];
@@ -62,7 +64,7 @@ Linear::Linear(const std::int8_t* weights, const float* scales, const float* bia
 void Linear::apply(const Way& way, const float* in, std::size_t rows, Then then, std::uint8_t* codes, Coded* coded,
                    float* out) const {
     for (std::size_t row = 0; row < rows; ++row) {
-        coded[row] = way.stages->code(in + row * depth_, depth_, planes_, codes + row * planes_ * depth_);
+        coded[row] = way.stages->code(in + row * depth_, depth_, codes + row * 2 * depth_);
     }
     for (std::size_t start = 0; start < columns_; start += panel_columns) {
         panel(way, codes, coded, rows, start, then, out + start);
@@ -74,12 +76,12 @@ void Linear::panel(const Way& way, const std::uint8_t* codes, const Coded* coded
                    Then then, float* out) const {
     alignas(64) std::int32_t products[most_tile_rows * panel_columns];
     const std::size_t columns = std::min(panel_columns, columns_ - start);
-    const std::size_t step = way.product->rows / planes_;
+    const std::size_t step = way.product->rows / 2;
     for (std::size_t row = 0; row < rows; row += step) {
         const std::size_t some = std::min(step, rows - row);
-        way.product->tile(codes + row * planes_ * depth_, some * planes_, depth_, packed_.data() + start * depth_,
+        way.product->tile(codes + row * 2 * depth_, some * 2, depth_, packed_.data() + start * depth_,
                           columns / lane_columns, products);
-        way.stages->finish({products, some, columns, planes_, coded + row, sums_.data() + start, scales_.data() + start,
+        way.stages->finish({products, some, columns, coded + row, sums_.data() + start, scales_.data() + start,
                             bias_.data() + start, then, out + row * columns_, columns_});
     }
 }

@@ -1,8 +1,8 @@
 // A BERT encoder with weights in int8: token ids to vectors of unit length, the mean of the last layer's rows.
 //
-// Sequences lie behind one another, without padding. Before each product a row of activations becomes unsigned bytes of
-// its own scale (Dettmers et al., "LLM.int8()", 2022, arXiv:2208.07339, section 2.1, calls that vector-wise); the rest is
-// float32. A text's vector is the same bytes whichever texts are encoded with it, on however many threads.
+// Sequences lie behind one another, without padding. Before each product a row of activations becomes two bytes for
+// each number, at a scale of its own (Dettmers et al., "LLM.int8()", 2022, arXiv:2208.07339, section 2.1, calls that
+// vector-wise); the rest is float32. A text's vector is the same bytes whichever texts are encoded with it, on however many threads.
 // Source: Devlin et al., "BERT", 2019 (arXiv:1810.04805), section 3.
 #pragma once
 
@@ -29,11 +29,9 @@ const std::vector<Way>& ways();
 // x times weights, plus bias. The weights are int8[depth, columns], each column with a scale.
 class Linear {
    public:
-    // planes: bytes for each activation, 1 or 2.
-    Linear(const std::int8_t* weights, const float* scales, const float* bias, std::size_t depth, std::size_t columns,
-           std::size_t planes);
+    Linear(const std::int8_t* weights, const float* scales, const float* bias, std::size_t depth, std::size_t columns);
 
-    // out[rows, columns] = then(in[rows, depth] times weights, plus bias). codes has room for rows * planes * depth.
+    // out[rows, columns] = then(in[rows, depth] times weights, plus bias). codes has room for 2 * rows * depth.
     void apply(const Way& way, const float* in, std::size_t rows, Then then, std::uint8_t* codes, Coded* coded,
                float* out) const;
 
@@ -50,7 +48,6 @@ class Linear {
     std::vector<std::int32_t> sums_;
     std::size_t depth_;
     std::size_t columns_;
-    std::size_t planes_;
 };
 
 struct Norm {

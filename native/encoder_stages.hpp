@@ -9,8 +9,8 @@ namespace edgeperso {
 
 constexpr std::size_t stage_columns = 16;  // every length of a row is a multiple of it
 
-// A row of floats as unsigned bytes: value = scale * (code - zero), where code is one byte, or 256 * one + another with
-// zero in units of the first.
+// A row of floats as pairs of unsigned bytes: value = scale * (256 * (high - zero) + low). One byte each would be too
+// coarse: after a layer norm a few numbers are ten times as large as all others.
 struct Coded {
     float scale;
     std::int32_t zero;
@@ -20,10 +20,9 @@ enum class Then { nothing, gelu };
 
 // From a tile of products back to floats.
 struct Finish {
-    const std::int32_t* products;  // [rows * planes, panel_columns]
+    const std::int32_t* products;  // [rows, 2, panel_columns], of the high bytes and of the low ones
     std::size_t rows;
     std::size_t columns;
-    std::size_t planes;
     const Coded* codes;            // [rows]
     const std::int32_t* sums;      // of each column's weights
     const float* scales;           // of each column's weights
@@ -52,8 +51,8 @@ struct Stages {
     // Source: Ba, Kiros, Hinton, "Layer Normalization", 2016 (arXiv:1607.06450), equation 4.
     void (*norm)(float* row, const float* added, std::size_t n, const float* weight, const float* bias, float epsilon);
 
-    // Writes planes (1 or 2) times n bytes, the high ones first.
-    Coded (*code)(const float* row, std::size_t n, std::size_t planes, std::uint8_t* out);
+    // Writes n high bytes, then n low ones.
+    Coded (*code)(const float* row, std::size_t n, std::uint8_t* out);
 
     // GELU is x times the normal distribution function of x. Source: Hendrycks, Gimpel, 2016 (arXiv:1606.08415).
     void (*finish)(const Finish& of);

@@ -36,8 +36,8 @@ void norm(float* row, const float* added, std::size_t n, const float* weight, co
     }
 }
 
-// The range always holds 0, so that zero's code is a code.
-Coded code(const float* row, std::size_t n, std::size_t planes, std::uint8_t* out) {
+// The range always holds 0, so that zero's code is a code; one step of the high byte is left for rounding it up.
+Coded code(const float* row, std::size_t n, std::uint8_t* out) {
     Lanes low = all(0.0f);
     Lanes high = all(0.0f);
     for (std::size_t i = 0; i < n; i += width) {
@@ -47,25 +47,19 @@ Coded code(const float* row, std::size_t n, std::size_t planes, std::uint8_t* ou
     const float least_value = least_of(low);
     const float range = most_of(high) - least_value;
     if (!(range > 1e-30f && range < 1e30f)) {  // nothing but zeros, or no numbers at all
-        for (std::size_t i = 0; i < planes * n; ++i) {
+        for (std::size_t i = 0; i < 2 * n; ++i) {
             out[i] = 0;
         }
         return {range < 1e30f ? 0.0f : range - range, 0};
     }
-    const bool fine = planes == 2;
-    const float scale = range / (fine ? 65535.0f - 256.0f : 255.0f);
-    const float unit = fine ? 256.0f * scale : scale;
-    const auto zero = static_cast<std::int32_t>(fine ? ceilf(-least_value / unit) : nearbyintf(-least_value / unit));
+    const float scale = range / (65535.0f - 256.0f);
+    const auto zero = static_cast<std::int32_t>(ceilf(-least_value / (256.0f * scale)));
     const Lanes inverse = all(1.0f / scale);
-    const Ints shift = all(fine ? 256 * zero : zero);
-    const Ints top = all(fine ? 65535 : 255);
     for (std::size_t i = 0; i < n; i += width) {
-        const Ints exact = add(nearest(mul(load(row + i), inverse)), shift);
-        const Ints kept = most(least(exact, top), all(std::int32_t{0}));
-        store_low_bytes(out + i, fine ? high_bytes(kept) : kept);
-        if (fine) {
-            store_low_bytes(out + n + i, kept);
-        }
+        const Ints exact = add(nearest(mul(load(row + i), inverse)), all(256 * zero));
+        const Ints kept = most(least(exact, all(std::int32_t{65535})), all(std::int32_t{0}));
+        store_low_bytes(out + i, high_bytes(kept));
+        store_low_bytes(out + n + i, kept);
     }
     return {scale, zero};
 }
@@ -87,15 +81,13 @@ Lanes gelu(Lanes x) {
 
 void finish(const Finish& of) {
     for (std::size_t row = 0; row < of.rows; ++row) {
-        const std::int32_t* high = of.products + row * of.planes * panel_columns;
+        const std::int32_t* high = of.products + row * 2 * panel_columns;
         const Coded coded = of.codes[row];
         float* out = of.out + row * of.stride;
         for (std::size_t i = 0; i < of.columns; i += width) {
-            // Whole numbers up to here; what is left of the high bytes is near the result's size.
-            Lanes sum = floats(sub(load(high + i), mul(all(coded.zero), load(of.sums + i))));
-            if (of.planes == 2) {
-                sum = fma(sum, all(256.0f), floats(load(high + panel_columns + i)));
-            }
+            // Whole numbers first, so that taking zero off costs no precision.
+            const Lanes coarse = floats(sub(load(high + i), mul(all(coded.zero), load(of.sums + i))));
+            const Lanes sum = fma(coarse, all(256.0f), floats(load(high + panel_columns + i)));
             const Lanes value = fma(sum, mul(load(of.scales + i), all(coded.scale)), load(of.bias + i));
             store(out + i, of.then == Then::gelu ? gelu(value) : value);
         }

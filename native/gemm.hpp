@@ -43,7 +43,7 @@ class Lined {
 
 struct Product {
     std::string_view name;
-    std::size_t rows;  // of a tile, at most `most_tile_rows`
+    std::size_t rows;  // of a tile, even, at most `most_tile_rows`
 
     // out[row * panel_columns + column] = the sum over k of a[row * depth + k] * the panel's weight at k and column, for
     // up to `rows` rows and `lanes` (1 to 3) times 16 columns. depth is a multiple of 4, at most `most_depth`.
@@ -54,6 +54,7 @@ struct Product {
 extern const Product scalar_product;
 const Product* avx512_product();    // null where it was not compiled, or this processor lacks it
 const Product* avx_vnni_product();
+const Product* amx_product();
 
 // Weights int8[depth, columns] as panels of int8[depth / 4, panel's columns, 4]. columns is a multiple of 16.
 Lined<std::int8_t> packed(const std::int8_t* weights, std::size_t depth, std::size_t columns);

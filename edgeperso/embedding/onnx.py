@@ -33,8 +33,8 @@ class _Encoder(Protocol):
 class OnnxEmbedder:
     """An encoder in ONNX form with its ``tokenizer.json``, on the CPU.
 
-    `native_encoder` serves where it knows the file, onnxruntime otherwise. Their vectors are near enough (mean cosine
-    0.9999) to be of one space, under one id.
+    `native_encoder` serves where it knows the file, onnxruntime otherwise. Their vectors are near enough (cosine
+    0.99999) to be of one space, under one id.
 
     Mean pooling over the attention mask, then L2 normalization.
     Source: Reimers & Gurevych, "Sentence-BERT", 2019 (arXiv:1908.10084), section 3.

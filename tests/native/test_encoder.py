@@ -20,7 +20,7 @@ MODEL, HEADS, INNER, WORDS, POSITIONS = 64, 2, 80, 40, 100
 SCALE, EPSILON = 0.17, 1e-12
 LENGTHS = [5, 0, 1, 16, 17, 33, 100, 90]
 
-Matrix = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], int]
+Matrix = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Model:
         return _native.Encoder(*parts, heads, SCALE, EPSILON, implementation)
 
 
-def made(seed: int = 3, bytes_each: tuple[int, int] = (2, 1)) -> Model:
+def made(seed: int = 3) -> Model:
     rng = np.random.default_rng(seed)
 
     def table(rows: int, scale: float) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -45,19 +45,17 @@ def made(seed: int = 3, bytes_each: tuple[int, int] = (2, 1)) -> Model:
     def codes(rows: int, columns: int) -> NDArray[np.int8]:
         return rng.integers(-127, 128, (rows, columns)).astype(np.int8)
 
-    def matrix(depth: int, columns: int, bytes_: int) -> Matrix:
+    def matrix(depth: int, columns: int) -> Matrix:
         scales = rng.uniform(5e-4, 15e-4, columns).astype(np.float32)
-        return codes(depth, columns), scales, rng.normal(0, 0.1, columns).astype(np.float32), bytes_
+        return codes(depth, columns), scales, rng.normal(0, 0.1, columns).astype(np.float32)
 
     def norm() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return rng.uniform(0.5, 1.5, MODEL).astype(np.float32), rng.normal(0, 0.1, MODEL).astype(np.float32)
 
-    after, elsewhere = bytes_each
     layers = [
-        (matrix(MODEL, 3 * MODEL, after), matrix(MODEL, MODEL, elsewhere), norm(),
-         matrix(MODEL, INNER, after), matrix(INNER, MODEL, elsewhere), norm())
+        (matrix(MODEL, 3 * MODEL), matrix(MODEL, MODEL), norm(), matrix(MODEL, INNER), matrix(INNER, MODEL), norm())
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     type_ = rng.normal(0, 0.1, MODEL).astype(np.float32)
     return Model(table(WORDS, 0.01), table(POSITIONS, 0.005), type_, norm(), layers)
 
@@ -94,16 +92,15 @@ def texts(lengths: list[int], seed: int = 5) -> tuple[NDArray[np.int32], NDArray
 
 
 @pytest.mark.parametrize("implementation", _native.encoders())
-@pytest.mark.parametrize(("bytes_each", "least"), [((2, 2), 0.999999), ((2, 1), 0.9998)])
-def test_vectors_are_those_of_the_formulas(implementation: str, bytes_each: tuple[int, int], least: float) -> None:
-    model = made(bytes_each=bytes_each)
+def test_vectors_are_those_of_the_formulas(implementation: str) -> None:
+    model = made()
     ids, starts = texts(LENGTHS)
     vectors = model.encoder(implementation).encode(ids, starts, 1)
     for row, length in enumerate(LENGTHS):
         if length:
             expected = reference(model, ids[starts[row] : starts[row + 1]])
             np.testing.assert_allclose(np.linalg.norm(vectors[row]), 1.0, atol=1e-5)
-            assert vectors[row] @ expected >= least
+            assert vectors[row] @ expected >= 0.999999
         else:
             assert not vectors[row].any()
 
@@ -182,8 +179,6 @@ def test_models_whose_parts_do_not_fit_are_refused() -> None:
         setattr(model, field, (getattr(model, field)[0], getattr(model, field)[1][:-1]))
         with pytest.raises(ValueError, match="tables"):
             model.encoder()
-    with pytest.raises(ValueError, match="byte"):
-        made(bytes_each=(3, 1)).encoder()
     with pytest.raises(ValueError, match="fit"):
         _native.multiply(np.zeros((2, 8), np.uint8), np.zeros((4, 16), np.int8))
 
