@@ -14,11 +14,13 @@ namespace {
 // their rows stay in the second-level cache.
 constexpr std::size_t chunk_tokens = 192;
 
-// Edges of chunks of whole sequences, each of about `chunk_tokens` unless one sequence is longer.
-std::vector<std::size_t> chunked(const std::int64_t* starts, std::size_t count) {
+// Edges of chunks of whole sequences: as many for each thread as it takes to have about `chunk_tokens` in each.
+std::vector<std::size_t> chunked(const std::int64_t* starts, std::size_t count, std::size_t threads) {
+    const auto total = static_cast<std::size_t>(starts[count]);
+    const std::size_t parts = (total + threads * chunk_tokens - 1) / (threads * chunk_tokens) * threads;
     std::vector<std::size_t> edges = {0};
     for (std::size_t i = 1; i < count; ++i) {
-        if (starts[i + 1] - starts[edges.back()] > static_cast<std::int64_t>(chunk_tokens)) {
+        if (static_cast<std::size_t>(starts[i]) * parts >= total * edges.size()) {
             edges.push_back(i);
         }
     }
@@ -121,7 +123,8 @@ Encoder::Encoder(Embeddings tables, Norm first, std::vector<Layer> layers, std::
 
 void Encoder::encode(const Way& way, const std::int32_t* ids, const std::int64_t* starts, std::size_t count,
                      std::size_t threads, float* out) const {
-    const std::vector<std::size_t> edges = chunked(starts, count);
+    threads = std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(count, 1));
+    const std::vector<std::size_t> edges = chunked(starts, count, threads);
     const std::size_t chunks = edges.size() - 1;
     std::int64_t most = 0;
     std::int64_t longest = 0;
@@ -133,7 +136,7 @@ void Encoder::encode(const Way& way, const std::int32_t* ids, const std::int64_t
     }
     // All that can fail for want of memory comes before the first thread.
     std::vector<Space> spaces;
-    const std::size_t workers = std::max<std::size_t>(1, std::min(threads, chunks));
+    const std::size_t workers = std::min(threads, chunks);
     for (std::size_t i = 0; i < workers; ++i) {
         spaces.emplace_back(static_cast<std::size_t>(most), static_cast<std::size_t>(longest), model_, inner_, heads_);
     }
