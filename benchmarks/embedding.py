@@ -2,7 +2,7 @@
 
 Torch runs the encoder of transformers with the weights of the very file that ours reads, so that the cosine tells what
 the way of computing changes, not what the file's int8 rounding of the weights did. Both sort texts by length and take
-32 at a time; they run in turn. Needs the ``[train]`` extra.
+32 at a time; they run in turn, on as many threads as each takes by itself. Needs the ``[train]`` extra.
 
 - ``vs_torch``: texts a second, ours over torch's, the median of the rounds; ``texts_s``, ``torch_texts_s``.
 - ``mean_cosine``: of our vectors with torch's, over all texts.

@@ -1,4 +1,4 @@
-"""Search kernels in C++ (`native/`). Optional: whoever imports it has a numpy way as well.
+"""Kernels in C++ (`native/`). Optional: whoever imports it has another way as well.
 
 Arrays must be C-contiguous and of the type that is named: nothing is copied, and what an object is made of is held by
 it and must not change. The GIL is released. ``implementation`` is one of `implementations`; the fastest by default.
@@ -8,6 +8,8 @@ Raises:
     ValueError: sizes don't fit each other, or this CPU can't run that implementation.
     IndexError: no such row.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,59 @@ def half_dots(
 
 def implementations() -> list[str]:
     """The kernels that this CPU can run, fastest first; ``scalar`` is always the last."""
+
+def multiply(
+    codes: NDArray[np.uint8], weights: NDArray[np.int8], implementation: str | None = None
+) -> NDArray[np.int32]:
+    """``int32[n, columns]``: the encoder's product of ``uint8[n, depth]`` and ``int8[depth, columns]``.
+
+    Depth is a multiple of 4, columns one of 16; ``implementation`` is one of `encoders`.
+    """
+
+def encoders() -> list[str]:
+    """The encoder's implementations that this CPU can run, fastest first; ``scalar`` is always the last."""
+
+_Pair: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+_Table: TypeAlias = tuple[NDArray[np.int8], NDArray[np.float32]]
+_Matrix: TypeAlias = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]
+
+_Layer: TypeAlias = tuple[_Matrix, _Matrix, _Pair, _Matrix, _Matrix, _Pair]
+
+class Encoder:
+    """A BERT encoder with int8 weights, mean pooling and unit length.
+
+    Args:
+        words: ``int8[vocabulary, model]`` with ``float32[vocabulary]`` scales; ``positions`` likewise.
+        type: ``float32[model]``, added to every token.
+        first: the layer norm's weight and bias, ``float32[model]`` each.
+        layers: of each the matrices and norms in the order in which they serve: questions, keys and values side by side
+            (``int8[model, 3 * model]``); what the attention goes through; a norm; up; down; a norm. A matrix has a
+            scale and a bias for each column.
+        heads: ``model`` is a multiple of 16 times as many.
+        attention_scale: of a question's product with a key.
+        epsilon: the layer norms'.
+        implementation: one of `encoders`.
+    """
+
+    def __init__(
+        self,
+        words: _Table,
+        positions: _Table,
+        type: NDArray[np.float32],  # noqa: A002
+        first: _Pair,
+        layers: list[_Layer],
+        heads: int,
+        attention_scale: float,
+        epsilon: float,
+        implementation: str | None = None,
+    ) -> None: ...
+    @property
+    def dim(self) -> int:
+        """Of a vector."""
+
+    def encode(self, ids: NDArray[np.int32], starts: NDArray[np.int64], threads: int) -> NDArray[np.float32]:
+        """``float32[n, model]``: of each sequence ``ids[starts[i]:starts[i + 1]]`` its vector, the same bytes on any
+        number of threads; zeros for an empty one. ``starts`` is ``int64[n + 1]``."""
 
 class CodeIndex:
     """Blocks of ``bits``, ``codes``, ``scales`` and ``present``; see `edgeperso.index.code_scan` for what they hold and

@@ -75,11 +75,12 @@ std::vector<std::string> names() {
 NB_MODULE(_native, module) {
     nb::set_leak_warnings(false);  // a process may end while a thread of the index still holds one
     using namespace edgeperso;
-    module.doc() = "Search kernels in C++, each equal to its numpy counterpart.";
+    module.doc() = "Kernels in C++: of search, each equal to its numpy counterpart, and of the encoder.";
     module.def("hamming", &hamming, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
                nb::arg("implementation") = nb::none(),
                "uint32[n]: how many bits of each row of uint8[n, width] differ from uint8[width].");
     module.def("implementations", &names, "The kernels that this CPU can run, fastest first.");
     bind_dense(module);
     bind_lexical(module);
+    bind_encoder(module);
 }

@@ -10,3 +10,8 @@ found=$(qemu-aarch64 -cpu max build/neon/kernels_test)
 printf '%s\n' "$found"
 grep -q '^neon: ok$' <<<"$found"
 qemu-aarch64 -cpu cortex-a53 build/neon/kernels_test
+
+# The encoder has no way of its own for Arm, but must compile and run there.
+aarch64-linux-gnu-g++ -std=c++20 -O2 -Wall -Wextra -Wpedantic -ffp-contract=off -static -o build/neon/encoder_test \
+    tests/native/encoder_test.cpp native/{gemm,gemm_x86,gemm_amx,encoder,encoder_scalar,encoder_avx2,encoder_avx512}.cpp
+qemu-aarch64 -cpu max build/neon/encoder_test
