@@ -186,7 +186,7 @@ class Layout:
 
     def wide_turn(self, question: str, hits: Sequence[Hit], wide: Wide) -> Prompt | None:
         """The prompt for ``question`` with many notes, of which most are taken over from states and only the best read
-        anew, nearest to the question: both in the order of time. None where `turn` has to do, since too few of the
+        anew, nearest to the question. None where `turn` has to do, since too few of the
         notes have states, or since it doesn't fit; see `Wide`. A full context begins anew, as in `turn`."""
         question = " ".join(question.split())
         before = self._tokens, self._shown, self._spans, self._turns

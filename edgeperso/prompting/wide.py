@@ -49,8 +49,8 @@ class Wide:
 
 
 def part(notes: Sequence[Note], wide: Wide) -> tuple[list[Note], list[Note]]:
-    """Which of the notes (best first) are taken over from states, and which are evaluated: the best ones, and those
-    without a state; each in the order of time. Nothing is taken over where that would be too little."""
+    """Which of the notes (best first) are taken over from states, the best last, and which are evaluated: the best of
+    all, and those without a state, in the order of time. Nothing is taken over where that would be too little."""
     fresh = 0
     while fresh < len(notes) and (fresh == 0 or _size(notes[: fresh + 1]) <= FRESH_TOKENS):
         fresh += 1
@@ -59,7 +59,7 @@ def part(notes: Sequence[Note], wide: Wide) -> tuple[list[Note], list[Note]]:
     if _size(spliced) < wide.share * _size(others):
         spliced = []
     evaluated = [note for note in notes if note not in spliced]
-    return _by_time(spliced), _by_time(evaluated)
+    return spliced[::-1], _by_time(evaluated)
 
 
 def around(tokenizer: Tokenizer, form: Form, question: str, *, first: bool) -> tuple[list[int], list[int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass
 from functools import cache
@@ -37,7 +37,7 @@ from edgeperso.knowledge import derive_facts
 from edgeperso.types import Hit, MemoryFilter
 from edgeperso.vault import Vault
 
-__all__ = ["LocomoRun", "run_locomo_answers", "short_answer"]
+__all__ = ["Asked", "LocomoRun", "put", "run_locomo_answers", "sampled", "short_answer"]
 
 _VERSION: Final = 1
 """Part of each unit's name: goes up when what a unit does changes."""
@@ -68,7 +68,7 @@ class LocomoRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """A question of the conversation at that place."""
 
     place: int
@@ -103,7 +103,7 @@ def run_locomo_answers(setup: Setup, path: Path, run: LocomoRun) -> Result:
         UsageError: a method needs a profile.
     """
     conversations = read_locomo(path)[: run.limit]
-    asked = _sample(conversations, run.answers, setup.seed)
+    asked = sampled(conversations, run.answers, setup.seed)
     if not asked:
         raise DataInvalid(f"{path.name} holds no question with an answer.", hint="Give LoCoMo's own file.")
     recall = measure_recall(conversations, setup.embedder, setup.progress)
@@ -138,18 +138,20 @@ def short_answer(output: Mapping[str, Any], question: LocomoQuestion, seed: int)
     return line
 
 
-def _sample(conversations: Sequence[LocomoConversation], wanted: int, seed: int) -> list[_Asked]:
-    """``wanted`` of the questions that have an answer, in their order: of each category its share, by largest
-    remainders. More questions mostly hold those of fewer."""
+def sampled(
+    conversations: Sequence[LocomoConversation], wanted: int, seed: int, among: Collection[int] = tuple(CATEGORIES)
+) -> list[Asked]:
+    """``wanted`` of the questions that have an answer, in their order: of each category ``among`` them its share, by
+    largest remainders. More questions mostly hold those of fewer."""
     every = [
-        _Asked(place, question)
+        Asked(place, question)
         for place, conversation in enumerate(conversations)
         for question in conversation.questions
-        if question.answer is not None
+        if question.answer is not None and question.category in among
     ]
     if not 0 < wanted < len(every):
         return every
-    groups = {c: [n for n, one in enumerate(every) if one.question.category == c] for c in CATEGORIES}
+    groups = {c: [n for n, one in enumerate(every) if one.question.category == c] for c in among}
     shares = {c: wanted * len(group) / len(every) for c, group in groups.items()}
     by_remainder = sorted(shares, key=lambda c: (int(shares[c]) - shares[c], c))
     missing = wanted - sum(map(int, shares.values()))
@@ -167,13 +169,13 @@ def _options(question: LocomoQuestion, seed: int) -> list[str]:
     return options
 
 
-def _put(question: LocomoQuestion, method: Method, seed: int) -> str:
-    """The question as a model is asked that takes instructions."""
+def put(question: LocomoQuestion, seed: int) -> str:
+    """The question as a model is asked that takes instructions; the seed draws the order of its options."""
     words = _DATED if CATEGORIES[question.category] == "time" else _BRIEFLY
     if question.category == _NEVER_SAID:
         first, second = _options(question, seed)
         words = f"Select the correct answer: (a) {first} (b) {second}"
-    return method.asked(f"{' '.join(question.text.split())}\n{words}")
+    return f"{' '.join(question.text.split())}\n{words}"
 
 
 def _answers(
@@ -196,7 +198,7 @@ def _answers(
             return opened
 
         def ask(question: LocomoQuestion, method: Method) -> dict[str, Any]:
-            asked = " ".join(question.text.split()) if quotes else _put(question, method, setup.seed)
+            asked = " ".join(question.text.split()) if quotes else method.asked(put(question, setup.seed))
             of = {
                 "locomo": _VERSION,
                 "models": setup.models,
@@ -235,7 +237,7 @@ def _answer(setup: Setup, vault: Vault, method: Method, conversation: LocomoConv
 def _result(
     setup: Setup,
     conversations: Sequence[LocomoConversation],
-    asked: Sequence[_Asked],
+    asked: Sequence[Asked],
     recall: LocomoReport,
     scored: _Scored,
 ) -> Result:
@@ -267,7 +269,7 @@ def _result(
     )
 
 
-def _figures(asked: Sequence[_Asked], scored: _Scored, last: str) -> dict[str, float]:
+def _figures(asked: Sequence[Asked], scored: _Scored, last: str) -> dict[str, float]:
     category = np.array([one.question.category for one in asked])
     f1 = np.array(scored.f1[last])
     said = category != _NEVER_SAID
@@ -280,7 +282,7 @@ def _figures(asked: Sequence[_Asked], scored: _Scored, last: str) -> dict[str, f
     }
 
 
-def _overall(setup: Setup, asked: Sequence[_Asked], users: Sequence[int], scored: _Scored) -> Table:
+def _overall(setup: Setup, asked: Sequence[Asked], users: Sequence[int], scored: _Scored) -> Table:
     """A row a method: F1 over all questions, over those that have an answer, and how often the evidence was read."""
     resampling = Resampling(seed=setup.seed)
     said = [place for place, one in enumerate(asked) if one.question.category != _NEVER_SAID]
@@ -315,7 +317,7 @@ def _overall(setup: Setup, asked: Sequence[_Asked], users: Sequence[int], scored
     return Table("Answers about long conversations", "method", columns, rows, note="p: against none.")
 
 
-def _by_category(setup: Setup, asked: Sequence[_Asked], users: Sequence[int], scored: _Scored) -> Table:
+def _by_category(setup: Setup, asked: Sequence[Asked], users: Sequence[int], scored: _Scored) -> Table:
     resampling = Resampling(seed=setup.seed)
     rows = []
     for category in sorted({one.question.category for one in asked}):

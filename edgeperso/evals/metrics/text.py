@@ -28,6 +28,7 @@ __all__ = [
     "sentence_bleu",
     "token_f1",
     "token_f1_multi",
+    "token_recall",
 ]
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -131,6 +132,18 @@ def token_f1(prediction: str, answer: str) -> float:
     given, wanted = _stems(prediction), _stems(answer)
     common = (given & wanted).total()
     return 2 * common / (given.total() + wanted.total()) if common else 0.0
+
+
+def token_recall(prediction: str, answer: str) -> float:
+    """The share of the stemmed words of ``answer`` that are in ``prediction``, 0 to 1; 0 where it has none.
+
+    Words are made alike as for `token_f1`.
+
+    Raises:
+        ExtraMissing: the ``[eval]`` extra isn't installed.
+    """
+    wanted = _stems(answer)
+    return (_stems(prediction) & wanted).total() / wanted.total() if wanted else 0.0
 
 
 def token_f1_multi(prediction: str, answer: str) -> float:

@@ -126,6 +126,19 @@ def test_token_f1_by_hand(prediction: str, answer: str, score: float) -> None:
     assert text.token_f1(prediction, answer) == pytest.approx(score)
 
 
+@pytest.mark.parametrize(
+    ("prediction", "answer", "share"),
+    [
+        ("She moved to Lyon on 7 May.", "7 May 2023", 2 / 3),
+        ("Cats and dogs", "a dog", 1.0),
+        ("x", "", 0.0),
+        ("", "x", 0.0),
+    ],
+)
+def test_token_recall_by_hand(prediction: str, answer: str, share: float) -> None:
+    assert text.token_recall(prediction, answer) == pytest.approx(share)
+
+
 @given(ANSWERS, ANSWERS)
 @settings(deadline=None)
 def test_token_f1_against_precision_and_recall(prediction: str, answer: str) -> None:
