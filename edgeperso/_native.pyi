@@ -12,6 +12,9 @@ Raises:
 import numpy as np
 from numpy.typing import NDArray
 
+INTERFACE: int
+"""Raised with each change of what is declared here; `edgeperso.index.kernels` compares it."""
+
 def hamming(
     codes: NDArray[np.uint8], query: NDArray[np.uint8], implementation: str | None = None
 ) -> NDArray[np.uint32]:

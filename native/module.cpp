@@ -76,6 +76,7 @@ NB_MODULE(_native, module) {
     nb::set_leak_warnings(false);  // a process may end while a thread of the index still holds one
     using namespace edgeperso;
     module.doc() = "Search kernels in C++, each equal to its numpy counterpart.";
+    module.attr("INTERFACE") = 1;  // see edgeperso/index/kernels.py
     module.def("hamming", &hamming, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
                nb::arg("implementation") = nb::none(),
                "uint32[n]: how many bits of each row of uint8[n, width] differ from uint8[width].");

@@ -68,12 +68,18 @@ def _program() -> Iterator[Check]:
             yield Check(library, State.OK, importlib.metadata.version(library))
         except importlib.metadata.PackageNotFoundError:
             yield Check(library, State.FAILED, "not installed")
-    try:
+    yield _kernels()
+
+
+def _kernels() -> Check:
+    from edgeperso.index import kernels
+
+    if kernels.AVAILABLE:
         from edgeperso import _native
-    except ImportError:
-        yield Check("native kernels", State.WARNING, "not built; numpy is used")
-    else:
-        yield Check("native kernels", State.OK, ", ".join(_native.implementations()))
+
+        return Check("native kernels", State.OK, ", ".join(_native.implementations()))
+    amiss = "of another version; rebuild with `make setup`" if kernels.STALE else "not built"
+    return Check("native kernels", State.WARNING, f"{amiss}; numpy is used")
 
 
 def _private_memory(told: Granted) -> Check:

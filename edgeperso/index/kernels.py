@@ -1,13 +1,30 @@
-"""Whether the extension is there. Without it numpy serves, with the same results."""
+"""Whether the extension is there, and is this program's. Without it numpy serves, with the same results."""
 
 from __future__ import annotations
 
-__all__ = ["AVAILABLE"]
+import importlib
+from types import ModuleType
 
-AVAILABLE: bool
-try:
-    import edgeperso._native  # noqa: F401
-except ImportError:
-    AVAILABLE = False
-else:
-    AVAILABLE = True
+__all__ = ["AVAILABLE", "STALE"]
+
+_INTERFACE = 1
+"""What this program calls: ``INTERFACE`` in ``native/module.cpp``, raised there and here when a signature changes."""
+_NAMES = ("Bm25Index", "CodeIndex", "SegmentPostings", "half_dots", "hamming", "implementations")
+
+
+def _extension() -> ModuleType | None:
+    try:
+        return importlib.import_module("edgeperso._native")
+    except ImportError:
+        return None
+
+
+def _fits(extension: ModuleType) -> bool:
+    """Whether the extension was built from these sources, as far as what is called goes."""
+    return getattr(extension, "INTERFACE", None) == _INTERFACE and all(hasattr(extension, name) for name in _NAMES)
+
+
+_found = _extension()
+AVAILABLE: bool = _found is not None and _fits(_found)
+STALE: bool = _found is not None and not AVAILABLE
+"""There is an extension, but of another version: a checkout was updated and not built again."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeperso.cli import doctor
+from edgeperso.index import kernels
 from edgeperso.secrecy import Granted, granted
 
 
@@ -216,3 +217,14 @@ def test_the_doctor_finds_what_is_amiss(cli, tmp_path: Path, monkeypatch: pytest
     assert broken.code == 1
     assert {check["name"] for check in broken.json["checks"] if check["state"] == "failed"} == {"contents"}
     assert cli("doctor", "--home", tmp_path / "none").code == 1
+
+
+@pytest.mark.parametrize(("stale", "told"), [(True, "make setup"), (False, "not built")])
+def test_the_doctor_says_when_numpy_serves(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stale: bool, told: str
+) -> None:
+    monkeypatch.setattr(kernels, "AVAILABLE", False)
+    monkeypatch.setattr(kernels, "STALE", stale)
+    checks = {check["name"]: check for check in cli("doctor", "--home", tmp_path / "none", "--json").json["checks"]}
+    assert checks["native kernels"]["state"] == "warning"
+    assert told in checks["native kernels"]["detail"]
