@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the kernels for Arm and runs their test under an emulator, with and without the dot-product extension.
+# Compiles the kernels for Arm and runs their tests under an emulator, with and without the dot-product extension.
 # Needs Debian's g++-aarch64-linux-gnu and qemu-user; without them it says so and ends well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,9 +10,12 @@ for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
     }
 done
 mkdir -p build/neon
-aarch64-linux-gnu-g++ -std=c++20 -O2 -Wall -Wextra -Wpedantic -ffp-contract=off -static -Wl,--wrap=munmap \
-    -o build/neon/kernels_test tests/native/kernels_test.cpp native/{scalar,x86,neon,dense,lexical,secret}.cpp
+kernels=(native/{scalar,x86,neon,dense,lexical,secret}.cpp)
+flags=(-std=c++20 -O2 -Wall -Wextra -Wpedantic -ffp-contract=off -static)
+aarch64-linux-gnu-g++ "${flags[@]}" -Wl,--wrap=munmap -o build/neon/kernels_test tests/native/kernels_test.cpp "${kernels[@]}"
+aarch64-linux-gnu-g++ "${flags[@]}" -DEDGEPERSO_FUZZ_MAIN -o build/neon/kernels_fuzz tests/fuzz/kernels_fuzz.cpp "${kernels[@]}"
 found=$(qemu-aarch64 -cpu max build/neon/kernels_test)
 printf '%s\n' "$found"
 grep -q '^neon: ok$' <<<"$found"
+qemu-aarch64 -cpu max build/neon/kernels_fuzz
 qemu-aarch64 -cpu cortex-a53 build/neon/kernels_test

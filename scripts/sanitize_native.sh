@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the kernels' own test with AddressSanitizer and UndefinedBehaviorSanitizer, and runs it. Where the compiler has
-# no sanitizers, or there is no CMake, it says so and ends well.
+# Builds the kernels' own tests, that of hostile input too, with AddressSanitizer and UndefinedBehaviorSanitizer, and runs
+# them. Where the compiler has no sanitizers, or there is no CMake, it says so and ends well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:$PWD/.venv/bin"
@@ -15,3 +15,4 @@ echo 'int main() {}' | "${CXX:-c++}" -x c++ -fsanitize=address,undefined -o /dev
 cmake -S . -B build/sanitize -DEDGEPERSO_KERNEL_TEST=ON -DEDGEPERSO_SANITIZE=ON >/dev/null
 cmake --build build/sanitize
 build/sanitize/kernels_test
+build/sanitize/kernels_fuzz

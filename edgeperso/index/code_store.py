@@ -80,7 +80,8 @@ class CodeStore:
             stored = self._vault.segments.one(_CODES, self._embedder_id, number)
             found = self._arrays(stored, _CODES, ("i1", "<f4")) if stored is not None else None
             ids = part_ids[:0] if stored is None else np.asarray(stored.ids, dtype=np.int64)
-            if found is None or found[0].size != len(ids) * dim or found[1].size != len(ids):
+            fits = found is not None and found[0].size == len(ids) * dim and found[1].size == len(ids)
+            if found is None or not fits or not np.isfinite(found[1]).all():
                 self.drop(number)
                 made = self.vectors(part_ids, whole=False)
                 assert isinstance(made, CodeBlock)

@@ -64,7 +64,7 @@ def unseal(payload: bytes, kind: str, space: str, ids: Int64, dtypes: Sequence[s
             kept = np.dtype(dtype)
             found.append(np.frombuffer(payload, kept, size // kept.itemsize, at))
             at += size + -size % _ALIGNMENT
-    except (ValueError, struct.error):
+    except (ValueError, OverflowError, struct.error):
         raise SegmentInvalid from None
     return found
 

@@ -195,12 +195,14 @@ void test_lexical(const Kernels& run) {
     const std::vector<std::uint16_t> outside = {0, 5, 1, 2, 4}, falling = {4, 0, 1, 2, 4};
     const std::vector<std::int32_t> backward = {0, 6, 2, 5}, beyond = {0, 2, 2, 6};
     const std::vector<std::uint64_t> unordered = {5, 5, 6};
+    const std::vector<std::int32_t> negative = {3, 1, -9, 0, 4};
     for (const Postings& broken : {
              Postings{hashes.data(), starts.data(), 3, outside.data(), counts.data(), 5, lengths.data(), 5},
              Postings{hashes.data(), starts.data(), 3, falling.data(), counts.data(), 5, lengths.data(), 5},
              Postings{hashes.data(), backward.data(), 3, rows.data(), counts.data(), 5, lengths.data(), 5},
              Postings{hashes.data(), beyond.data(), 3, rows.data(), counts.data(), 5, lengths.data(), 5},
              Postings{unordered.data(), starts.data(), 3, rows.data(), counts.data(), 5, lengths.data(), 5},
+             Postings{hashes.data(), starts.data(), 3, rows.data(), counts.data(), 5, negative.data(), 5},
          }) {
         expect(!is_sound(broken), "broken postings", run.name);
     }
