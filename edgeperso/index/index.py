@@ -104,14 +104,9 @@ class Index:
         the largest of its vector."""
         if self._reading:
             return self._exact(rows).astype(np.float32)
-        out = np.zeros((len(rows), self._dim), dtype=np.float32)
         part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        # One by one: in a large vault hardly two of them are of one part.
         local = rows - self._starts[part_of]
-        for place, (number, row) in enumerate(zip(part_of.tolist(), local.tolist(), strict=True)):
-            block = self._parts[number].block
-            out[place, : dim_of(block)] = unpacked(block, row)
-        return out
+        return unpacked([self._parts[number].block for number in part_of.tolist()], local.tolist(), self._dim)
 
     def _exact(self, rows: Int64) -> Float16:
         ids = self._columns.ids[rows]
