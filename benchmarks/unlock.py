@@ -212,7 +212,7 @@ def change(vault: Vault, retriever: Retriever, records: list[Record], vectors: F
         retriever.load()
         again = Record(**{field.name: getattr(memory, field.name) for field in fields(Record)})
         vault.vectors.put(GivenVectors.id, vault.memories.add([again]).ids, vector.astype(np.float32))
-    retriever.load()
+        retriever.load()
     commits = []
     for number in range(len(records)):
         before = perf_counter()

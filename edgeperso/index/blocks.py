@@ -54,10 +54,18 @@ def dim_of(block: Block) -> int:
     return int((block.vectors if isinstance(block, VectorBlock) else block.codes).shape[1])
 
 
-def unpacked(block: Block, row: int) -> Float32:
-    """float32[dim]: the vector of a row, of codes as near as they tell."""
-    found = block.vectors[row] if isinstance(block, VectorBlock) else block.codes[row] * block.scales[row]
-    return np.asarray(found, dtype=np.float32)
+def unpacked(blocks: Sequence[Block], rows: Sequence[int], dim: int) -> Float32:
+    """float32[len(rows), dim]: the vector of a row of each of ``blocks``, of codes as near as they tell."""
+    out = np.zeros((len(rows), dim), dtype=np.float32)
+    scales = np.ones(len(rows), dtype=np.float32)
+    # One by one: in a large vault hardly two of them are of one block.
+    for place, (block, row) in enumerate(zip(blocks, rows, strict=True)):
+        if isinstance(block, CodeBlock):
+            out[place, : dim_of(block)] = block.codes[row]
+            scales[place] = block.scales[row]
+        else:
+            out[place, : dim_of(block)] = block.vectors[row]
+    return out * scales[:, np.newaxis]
 
 
 def lacks_codes(block: Block) -> bool:

@@ -68,9 +68,17 @@ class Segment:
     def kept(self, keep: NDArray[np.bool_]) -> Segment:
         """The segment of the rows where ``keep`` (bool[n]); nothing of the others is in it, nor their words."""
         there = keep[self.rows]
-        owners = np.repeat(self.hashes, np.diff(self.starts))[there]
-        place = np.cumsum(keep) - 1
-        return _of_sorted(self.ids[keep], owners, place[self.rows[there]], self.counts[there], self.lengths[keep])
+        left = np.concatenate(([0], np.cumsum(there, dtype=np.int32)))[self.starts]
+        told = np.diff(left) > 0
+        place = (np.cumsum(keep) - 1).astype(np.uint16)
+        return Segment(
+            ids=self.ids[keep],
+            hashes=self.hashes[told],
+            starts=np.append(left[:-1][told], left[-1]).astype(np.int32),
+            rows=place[self.rows[there]],
+            counts=self.counts[there],
+            lengths=self.lengths[keep],
+        )
 
 
 def term_hash(term: str) -> int:

@@ -20,6 +20,7 @@ def small_limits(monkeypatch) -> None:
     """What takes a large vault happens in one of a few hundred memories."""
     monkeypatch.setattr("edgeperso.index.index._WHOLE_ROWS", 100)
     monkeypatch.setattr("edgeperso.index.index.MAX_MEMORIES", 256)
+    monkeypatch.setattr("edgeperso.index.parts.MAX_MEMORIES", 256)
     monkeypatch.setattr("edgeperso.index.index._LOOSE", 40)
     monkeypatch.setattr("edgeperso.index.code_store._PIECE", 64)
     monkeypatch.setattr("edgeperso.index.code_store._LEAST", 16)
