@@ -24,14 +24,26 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Literal, NoReturn, Protocol, Self
+from typing import Any, ClassVar, Final, Literal, NoReturn, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.errors import UsageError
 
-__all__ = ["Granted", "MappedPages", "Secret", "SecretBytes", "granted", "plain", "seclude", "secret_array"]
+__all__ = [
+    "Granted",
+    "MappedPages",
+    "Secret",
+    "SecretBytes",
+    "granted",
+    "plain",
+    "private",
+    "seclude",
+    "secret_array",
+]
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _MADV_WIPEONFORK: Final = 18  # Linux 4.14; not among mmap's constants
 _PR_SET_DUMPABLE: Final = 4
@@ -197,6 +209,13 @@ def secret_array(shape: int | tuple[int, ...], dtype: np.dtype[Any] | type[Any] 
     if count == 0:
         return np.zeros(shape, kept)
     return _make(count * kept.itemsize, False).array().view(kept).reshape(shape)
+
+
+def private(array: NDArray[_Number]) -> NDArray[_Number]:
+    """A copy of ``array`` in a `secret_array`; what was in ordinary memory is not wiped."""
+    out = secret_array(array.shape, array.dtype)
+    out[...] = array
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from edgeperso.index.blocks import Block, block_of, lacks_codes
 from edgeperso.index.parts import NUMBER_BITS, Part, number_of
 from edgeperso.index.payload import SegmentInvalid, seal, unseal
 from edgeperso.index.scoring import CodeBlock
+from edgeperso.secrecy import secret_array
 from edgeperso.types import Int64
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class CodeStore:
         """The stored bits of all of ``part``, None where they aren't whole; its ``pieces`` are set to the sound ones
         out of ``numbers``."""
         width = -(-dim // 8)
-        bits = np.zeros((len(part), width), dtype=np.uint8)
+        bits = secret_array((len(part), width), np.uint8)
         held = np.zeros(len(part), dtype=np.bool_)
         for number in _starting_in(part.ids, numbers):
             stored = self._vault.segments.one(_BITS, self._embedder_id, number)
@@ -74,7 +75,7 @@ class CodeStore:
 
     def codes(self, part_ids: Int64, pieces: Iterable[int], block: CodeBlock, dim: int) -> CodeBlock:
         """``block`` with its codes: the stored ones, or all from the vectors where one isn't sound."""
-        codes = np.zeros((len(part_ids), dim), dtype=np.int8)
+        codes = secret_array((len(part_ids), dim), np.int8)
         scales = np.zeros(len(part_ids), dtype=np.float32)
         for number in pieces:
             stored = self._vault.segments.one(_CODES, self._embedder_id, number)

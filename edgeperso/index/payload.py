@@ -43,7 +43,9 @@ def seal(kind: str, space: str, ids: Int64, arrays: Sequence[NDArray[np.generic]
     return _HEAD.pack(_MAGIC, _VERSION, len(arrays), _checksum(kind, space, ids, memoryview(body))) + body
 
 
-def unseal(payload: bytes, kind: str, space: str, ids: Int64, dtypes: Sequence[str]) -> list[NDArray[np.generic]]:
+def unseal(
+    payload: bytes | memoryview, kind: str, space: str, ids: Int64, dtypes: Sequence[str]
+) -> list[NDArray[np.generic]]:
     """The arrays in ``payload``, flat and read-only, as ``dtypes``.
 
     Raises:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgeperso.embedding import passage_text
 from edgeperso.index import kernels
 from edgeperso.index.payload import SegmentInvalid, seal, unseal
+from edgeperso.secrecy import private
 
 if TYPE_CHECKING:
     from edgeperso._native import SegmentPostings
@@ -73,10 +74,10 @@ class Segment:
         place = (np.cumsum(keep) - 1).astype(np.uint16)
         return Segment(
             ids=self.ids[keep],
-            hashes=self.hashes[told],
+            hashes=private(self.hashes[told]),
             starts=np.append(left[:-1][told], left[-1]).astype(np.int32),
-            rows=place[self.rows[there]],
-            counts=self.counts[there],
+            rows=private(place[self.rows[there]]),
+            counts=private(self.counts[there]),
             lengths=self.lengths[keep],
         )
 
@@ -134,7 +135,8 @@ def decode(payload: bytes, space: str, ids: Int64) -> Segment:
     Raises:
         SegmentInvalid: of another form, of other memories, or damaged.
     """
-    hashes, starts, rows, counts, lengths = unseal(payload, _KIND, space, ids, _DTYPES)
+    held = private(np.frombuffer(payload, np.uint8)).data.toreadonly()
+    hashes, starts, rows, counts, lengths = unseal(held, _KIND, space, ids, _DTYPES)
     found = Segment(ids, hashes, starts, rows, counts, lengths)  # type: ignore[arg-type]
     if len(lengths) != len(ids):
         raise SegmentInvalid
@@ -191,9 +193,9 @@ def _of_sorted(
     first = np.flatnonzero(np.diff(owners, prepend=owners[:1] + np.uint64(1)))
     return Segment(
         ids=ids,
-        hashes=owners[first],
+        hashes=private(owners[first]),
         starts=np.append(first, len(owners)).astype(np.int32),
-        rows=rows.astype(np.uint16),
-        counts=counts,
+        rows=private(rows.astype(np.uint16)),
+        counts=private(counts),
         lengths=lengths,
     )
