@@ -172,7 +172,9 @@ class MasterKey:
 def seal(key: Secret, plaintext: Secret, aad: bytes) -> tuple[bytes, bytes]:
     """AES-256-GCM with a fresh nonce: nonce (12 bytes) and ciphertext with its 16-byte tag."""
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce, AESGCM(plain(key)).encrypt(nonce, plain(plaintext), aad)
+    sealed = AESGCM(plain(key)).encrypt(nonce, plain(plaintext), aad)
+    _still_whole(key, plaintext)
+    return nonce, sealed
 
 
 def unseal(key: Secret, nonce: bytes, sealed: bytes, aad: bytes) -> SecretBytes:
@@ -221,13 +223,25 @@ def stretch_key(secret: bytes, salt: bytes, label: str) -> SecretBytes:
 def _expanded(secret: Secret, salt: bytes, info: str) -> SecretBytes:
     out = SecretBytes(KEY_BYTES)
     HKDF(SHA256(), KEY_BYTES, salt, _INFO_PREFIX + info.encode()).derive_into(plain(secret), out.view())
+    _still_whole(secret)
     return out
+
+
+def _still_whole(*used: Secret) -> None:
+    """A key that another thread closed while it was read was zeros, and nothing may be made with such a key.
+
+    Raises:
+        UsageError: it was closed.
+    """
+    for secret in used:
+        plain(secret)
 
 
 def authenticate(key: Secret, data: bytes) -> bytes:
     """HMAC-SHA256 of ``data``, 32 bytes."""
     mac = HMAC(plain(key), SHA256())
     mac.update(data)
+    _still_whole(key)
     return mac.finalize()
 
 

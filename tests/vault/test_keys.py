@@ -94,6 +94,22 @@ def test_what_was_sealed_opens_with_the_same_key_and_context_only(key: bytes, aa
         assert caught.value.__suppress_context__
 
 
+def test_nothing_is_made_with_a_key_that_is_wiped_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by another thread that locks the vault: what was computed may have come from zeros."""
+    key = SecretBytes.of(b"k" * 32)
+
+    class Slow:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def derive_into(self, *_: object) -> None:
+            key.close()
+
+    monkeypatch.setattr(keys, "HKDF", Slow)
+    with pytest.raises(UsageError, match="locked"):
+        MasterKey(key, VAULT_ID).derive(Purpose.BACKUP)
+
+
 def test_nonces_are_fresh() -> None:
     assert len({keys.seal(bytes(32), b"", b"")[0] for _ in range(100)}) == 100
 
