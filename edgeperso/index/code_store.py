@@ -13,8 +13,8 @@ from edgeperso.errors import DiskFull, ReadOnly, VaultBusy
 from edgeperso.index.blocks import Block, block_of, lacks_codes
 from edgeperso.index.parts import NUMBER_BITS, Part, number_of
 from edgeperso.index.payload import SegmentInvalid, seal, unseal
+from edgeperso.index.room import Room
 from edgeperso.index.scoring import CodeBlock
-from edgeperso.secrecy import secret_array
 from edgeperso.types import Int64
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class CodeStore:
     def __init__(self, vault: Vault, embedder_id: str) -> None:
         self._vault = vault
         self._embedder_id = embedder_id
+        self._rooms = Room(0, 0, np.uint8), Room(0, 0, np.int8)
+
+    def expect(self, rows: int, dim: int) -> None:
+        """Make room for the bits and codes of so many memories."""
+        if rows > self._rooms[0].left:
+            self._rooms = Room(rows, -(-dim // 8), np.uint8), Room(rows, dim, np.int8)
 
     def numbers(self) -> list[int]:
         """Numbers of the stored pieces, ascending."""
@@ -52,7 +58,7 @@ class CodeStore:
         """The stored bits of all of ``part``, None where they aren't whole; its ``pieces`` are set to the sound ones
         out of ``numbers``."""
         width = -(-dim // 8)
-        bits = secret_array((len(part), width), np.uint8)
+        bits = self._rooms[0].take(len(part), width)
         held = np.zeros(len(part), dtype=np.bool_)
         for number in _starting_in(part.ids, numbers):
             stored = self._vault.segments.one(_BITS, self._embedder_id, number)
@@ -75,7 +81,7 @@ class CodeStore:
 
     def codes(self, part_ids: Int64, pieces: Iterable[int], block: CodeBlock, dim: int) -> CodeBlock:
         """``block`` with its codes: the stored ones, or all from the vectors where one isn't sound."""
-        codes = secret_array((len(part_ids), dim), np.int8)
+        codes = self._rooms[1].take(len(part_ids), dim)
         scales = np.zeros(len(part_ids), dtype=np.float32)
         for number in pieces:
             stored = self._vault.segments.one(_CODES, self._embedder_id, number)

@@ -297,9 +297,10 @@ class Index:
         whole = self.is_small
         numbers = [] if whole else self._codes.numbers()
         dim = self._vault.vectors.dim(self._embedder_id) or 0
-        for part in self._parts:
-            if part.complete and isinstance(part.block, VectorBlock) == whole:
-                continue
+        lacking = [part for part in self._parts if not (part.complete and isinstance(part.block, VectorBlock) == whole)]
+        if not whole:
+            self._codes.expect(sum(len(part) for part in lacking if isinstance(part.block, VectorBlock)), dim)
+        for part in lacking:
             block: Block | None = None
             if not whole and not isinstance(part.block, CodeBlock):
                 block = self._codes.bits(part, numbers, dim)

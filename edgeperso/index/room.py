@@ -1,11 +1,48 @@
-"""Memory that the index no longer needs, given back to the system."""
+"""Memory of the index: large tables that many parts share, and what is given back to the system."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import weakref
+from typing import Any
 
-__all__ = ["give_back"]
+from numpy.typing import DTypeLike, NDArray
+
+from edgeperso.secrecy import secret_array
+
+__all__ = ["Room", "give_back"]
+
+
+class Room:
+    """Rows for the arrays of many parts, one after another: a `secret_array` of many megabytes lies in large
+    pages, and to look at rows here and there, or at all of them, takes a fifth less time than in small ones.
+
+    Args:
+        rows, width: how many rows there are to take, and their length.
+    """
+
+    def __init__(self, rows: int, width: int, dtype: DTypeLike) -> None:
+        self._table: NDArray[Any] = secret_array((rows, width), dtype)
+        self._taken = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._table) - self._taken
+
+    def take(self, rows: int, width: int) -> NDArray[Any]:
+        """An array [rows, width] of zeros; one of its own where not so many rows of that width are left. When it is
+        dropped, what it held is overwritten: hold no view of it longer than itself."""
+        if rows > self.left or width != self._table.shape[1]:
+            return secret_array((rows, width), self._table.dtype)
+        taken = self._table[self._taken : self._taken + rows]
+        weakref.finalize(taken, _wipe, self._table, self._taken, rows).atexit = False
+        self._taken += rows
+        return taken
+
+
+def _wipe(table: NDArray[Any], start: int, rows: int) -> None:
+    table[start : start + rows] = 0
 
 
 def give_back() -> None:

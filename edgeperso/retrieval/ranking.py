@@ -56,8 +56,8 @@ def without_duplicates(index: Index, rows: Int64, limit: int) -> tuple[Int64, di
 def _near_something_better(among: Float32, before: int) -> list[bool]:
     """For each of the last rows of ``among`` (float32[before + m, m], its cosines with all rows) whether one of those
     before it says the same, be it kept or not: mostly none does, and none needs a closer look."""
-    itself_or_worse = np.tri(*among.shape, k=-before, dtype=np.bool_)
-    near: list[bool] = ((among >= _SAME_COSINE) & ~itself_or_worse).any(axis=0).tolist()
+    itself_or_worse = np.tri(len(among), among.shape[1], -before, np.bool_)
+    near: list[bool] = np.asarray(((among >= _SAME_COSINE) & ~itself_or_worse).any(axis=0)).tolist()
     return near
 
 

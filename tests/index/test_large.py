@@ -149,6 +149,19 @@ def test_forgetting_rewrites_only_what_held_the_memory(vault, fake_embedder, ids
         assert len(after[kind]) == len(before[kind])
 
 
+def test_nothing_of_a_forgotten_vector_stays_in_the_shared_tables(vault, fake_embedder, ids) -> None:
+    opened(vault, fake_embedder)
+    index = opened(vault, fake_embedder)  # which reads what the first one stored
+    row = int(np.flatnonzero(index.columns.ids == ids[300])[0])
+    tables = [room._table for room in index._codes._rooms]
+    held = [table[row].copy() for table in tables]
+    assert all(array.any() for array in held)
+    erase(vault, plan(vault, ids=[ids[300]]))
+    index.load()
+    for table, array in zip(tables, held, strict=True):
+        assert not (table == array).all(axis=1).any()
+
+
 def test_a_process_that_forgot_leaves_the_next_one_little_to_build(vault, fake_embedder, ids, monkeypatch) -> None:
     index = opened(vault, fake_embedder)
     erase(vault, plan(vault, ids=[ids[300]]))
