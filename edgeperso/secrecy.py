@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Literal, NoReturn, Protocol, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from edgeperso.errors import UsageError
 
@@ -196,10 +196,11 @@ def plain(secret: Secret) -> bytes | memoryview:
     return secret.view() if isinstance(secret, SecretBytes) else secret
 
 
-def secret_array(shape: int | tuple[int, ...], dtype: np.dtype[Any] | type[Any] | str) -> NDArray[Any]:
+def secret_array(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Zeros in pages that stay out of core dumps and are wiped when the last array over them is gone.
 
-    At the beginning of a page, so aligned to 64 bytes. Meant for arrays of many pages: a small one takes 4 KB.
+    At the beginning of a page, so aligned to 64 bytes; in large pages from 4 MiB on, where there are some. A small one
+    takes 4 KB.
 
     Raises:
         MemoryError, OSError: there isn't so much memory.
