@@ -25,8 +25,8 @@ __all__ = ["CodeStore"]
 
 _BITS = "bits"
 _CODES = "codes"
-_PIECE = 1024
-"""So many memories' codes are one piece: forgetting one of them drops 0.4 MB, not all that its part has."""
+_PIECE = 512
+"""So many memories' codes are one piece: forgetting one of them drops 0.2 MB, not all that its part has."""
 _LEAST = 256
 """Fewer aren't stored: reading their vectors is as quick."""
 
