@@ -248,7 +248,7 @@ def granted() -> Granted:
     backend: Literal["native", "python"] = "python" if isinstance(pages, MappedPages) else "native"
     why = ""
     if backend == "python":
-        why = "the native extension isn't built (install Python's headers, then edgeperso again)"
+        why = "there is no native extension of this version (install Python's headers, then edgeperso again)"
     elif not pages.locked:
         why = f"a program may lock {(limit or 0) // 1024:,} KB of memory here (allow more: `ulimit -l 1024`)"
     return Granted(backend, pages.undumped, pages.locked, pages.unforked, limit, SecretBytes.refused, why)

@@ -9,7 +9,7 @@ __all__ = ["AVAILABLE", "STALE"]
 
 _INTERFACE = 1
 """What this program calls: ``INTERFACE`` in ``native/module.cpp``, raised there and here when a signature changes."""
-_NAMES = ("Bm25Index", "CodeIndex", "SegmentPostings", "half_dots", "hamming", "implementations")
+_NAMES = ("Bm25Index", "CodeIndex", "SecretPages", "SegmentPostings", "half_dots", "hamming", "implementations")
 
 
 def _extension() -> ModuleType | None:

@@ -10,7 +10,7 @@ import pytest
 
 from edgeperso.index import kernels
 
-CALLED = ("Bm25Index", "CodeIndex", "SegmentPostings", "half_dots", "hamming", "implementations")
+CALLED = ("Bm25Index", "CodeIndex", "SecretPages", "SegmentPostings", "half_dots", "hamming", "implementations")
 
 
 def extension(interface: int | None, names: tuple[str, ...]) -> ModuleType:
