@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import mmap
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +34,23 @@ def test_what_a_dropped_array_held_is_gone() -> None:
     del first
     gc.collect()
     assert room._table.tolist() == [[0, 0], [0, 0], [8, 8], [8, 8]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is given back")
+def test_the_memory_of_a_dropped_array_is_given_back() -> None:
+    room = Room(2, 32 << 20, np.uint8)
+    kept, dropped = room.take(1, 32 << 20), room.take(1, 32 << 20)
+    kept[:] = dropped[:] = 1
+    before = resident_bytes()
+    del dropped
+    gc.collect()
+    assert before - resident_bytes() > 24 << 20
+    assert kept.all()
+    assert not room._table[1].any()
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * mmap.PAGESIZE
 
 
 @pytest.mark.parametrize("native", [False, True])
