@@ -22,7 +22,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
@@ -30,16 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._corpus import Words, embedded, tiled
+from benchmarks._model import MODEL, default_embedder
 from benchmarks._peers import DENSE, LEXICAL
 from benchmarks._report import arguments, report
-from edgeperso.catalogue import Catalogue
-from edgeperso.embedding import load_embedder
 from edgeperso.index.codes import codes_of
 from edgeperso.index.scoring import CodeBlock, CodeScan, lexical_scorer
-from edgeperso.settings import default_models_dir
 from edgeperso.types import Float32, Int64
 
-MODEL = "minilm-int8"
 SOURCES, QUESTIONS = 2_400, 200
 K = 10
 K1, B = 1.2, 0.5
@@ -56,7 +52,8 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join([*DENSE, *LEXICAL]), help="those to compare with (all)")
     options = parser.parse_args()
     peers = set(filter(None, options.peers.split(",")))
-    figures = by_words(options.n, options.seed, peers) | by_vectors(options.n, options.seed, peers)
+    figures = by_words(options.n, options.seed, peers)
+    figures |= by_vectors(real_vectors(options.seed), options.n, options.seed, peers)
     report("search", figures, n=options.n, seed=options.seed, models={MODEL: MODEL}, as_json=options.json)
 
 
@@ -76,9 +73,12 @@ class Vectors:
     truth: Int64
 
 
-def by_vectors(n: int, seed: int, peers: set[str]) -> dict[str, float]:
-    embedder = load_embedder(Catalogue(_models_dir()), MODEL)
-    every = embedded(embedder, SOURCES + QUESTIONS, seed)
+def real_vectors(seed: int) -> Float32:
+    """float32[SOURCES + QUESTIONS, dim]: what the corpus is made of, then the questions."""
+    return embedded(default_embedder(), SOURCES + QUESTIONS, seed)
+
+
+def by_vectors(every: Float32, n: int, seed: int, peers: set[str]) -> dict[str, float]:
     questions = list(every[SOURCES:])
     vectors = made(every[:SOURCES], every[SOURCES:], n, seed)
     ours = CodeScan(vectors.blocks, lambda rows: vectors.exact[rows])
@@ -206,12 +206,6 @@ def in_turn(
         if sum(other) > PEER_SECONDS:
             break
     return own, other, results
-
-
-def _models_dir() -> Path:
-    """The checkout's own models where they were fetched, or else the person's."""
-    own = Path(__file__).parents[1] / "models"
-    return own if own.is_dir() else default_models_dir()
 
 
 def percentile(seconds: Sequence[float], share: float) -> float:

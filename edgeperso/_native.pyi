@@ -14,6 +14,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+INTERFACE: int
+"""Raised with each change of what is declared here; `edgeperso.kernels` compares it."""
+
 def hamming(
     codes: NDArray[np.uint8], query: NDArray[np.uint8], implementation: str | None = None
 ) -> NDArray[np.uint32]:
@@ -140,3 +143,19 @@ class Bm25Index:
     def at(
         self, hashes: NDArray[np.uint64], weights: NDArray[np.float64], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]: ...
+
+class SecretPages:
+    """Pages of one's own; see `edgeperso.secrecy`. Their memory lives as long as this object and its arrays do.
+
+    Raises:
+        MemoryError: there isn't so much.
+    """
+
+    def __init__(self, size: int, key: bool) -> None: ...
+    def array(self) -> NDArray[np.uint8]: ...
+    @property
+    def undumped(self) -> bool: ...
+    @property
+    def locked(self) -> bool: ...
+    @property
+    def unforked(self) -> bool: ...

@@ -77,6 +77,9 @@ bool is_sound(const Postings& segment) {
             return false;
         }
     }
+    if (std::any_of(segment.lengths, segment.lengths + segment.n, [](std::int32_t length) { return length < 0; })) {
+        return false;
+    }
     // Starts rise from 0 to the number of postings, so all of them lie inside.
     for (std::size_t term = 0; term < segment.terms; ++term) {
         std::int32_t before = -1;

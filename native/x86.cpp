@@ -3,6 +3,7 @@
 
 #if (defined(__x86_64__) || defined(_M_X64)) && defined(__GNUC__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #include <algorithm>
@@ -374,6 +375,13 @@ AVX512 std::size_t above(const float* values, std::size_t n, float limit, std::u
 }
 
 }  // namespace avx512
+
+// Asked of the processor itself: Clang's __builtin_cpu_supports doesn't know the name.
+bool has_f16c() {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 }  // namespace
 
 void add_x86(std::vector<Kernels>& found) {
@@ -383,7 +391,7 @@ void add_x86(std::vector<Kernels>& found) {
         found.push_back({"avx512", avx512::distances, avx512::below, avx512::bit_sums, avx512::dots,
                          avx512::half_dots, avx512::add_term, avx512::above});
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
         found.push_back({"avx2", avx2::distances, avx2::below, avx2::bit_sums, avx2::dots, avx2::half_dots,
                          avx2::add_term, avx2::above});
     }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what pip can't bring is there: a C++ compiler, python3-venv; and, if possible, Python's headers (for
 # the optional extension) and strace (for the privacy tests). Installs what is missing with apt-get when run as root.
+# With `kernels` as a second word also what the kernels' checks need: CMake, a compiler and an emulator for Arm.
 set -euo pipefail
 
 python="${1:-python3}"
@@ -16,6 +17,11 @@ command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null || command -v c
 headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 [ -e "$headers/Python.h" ] || optional+=(python3-dev)
 [ "$(uname -s)" != Linux ] || command -v strace >/dev/null || optional+=(strace)
+if [ "${2:-}" = kernels ]; then
+    command -v cmake >/dev/null || optional+=(cmake)
+    command -v aarch64-linux-gnu-g++ >/dev/null || optional+=(g++-aarch64-linux-gnu)
+    command -v qemu-aarch64 >/dev/null || optional+=(qemu-user)
+fi
 
 wanted=(${required[@]+"${required[@]}"} ${optional[@]+"${optional[@]}"})  # bash 3.2 has no empty arrays under set -u
 [ ${#wanted[@]} -gt 0 ] || exit 0

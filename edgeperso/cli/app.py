@@ -34,6 +34,7 @@ from edgeperso.cli import (
 )
 from edgeperso.cli.frame import PlainGroup
 from edgeperso.errors import UsageError
+from edgeperso.secrecy import seclude
 
 __all__ = ["command", "main"]
 
@@ -87,8 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: the words after ``edgeperso``; the process's own by default.
+        argv: the words after ``edgeperso``; the process's own by default, and then the process is taken to be the
+            command's alone: it keeps its memory to itself (`seclude`).
     """
+    if argv is None:
+        seclude()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         outcome = command().main(args=words, prog_name="edgeperso", standalone_mode=False)

@@ -19,6 +19,7 @@ import typer
 import edgeperso
 from edgeperso.cli.frame import Run, verb
 from edgeperso.errors import EdgepersoError
+from edgeperso.secrecy import Granted, granted
 
 __all__ = ["app"]
 
@@ -49,10 +50,11 @@ def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Unlock the vault and read all of it; hash the models.")] = False,
 ) -> None:
     """Look at program, models and vault, and say what is amiss; exits with 1 if something is broken."""
-    checks = [*_program(), *_models(run, deep=deep), *_home(run.home)]
+    told = granted()
+    checks = [*_program(), _private_memory(told), *_models(run, deep=deep), *_home(run.home)]
     if deep:
         checks.append(_contents(run))
-    run.out.result({"checks": [asdict(check) for check in checks]})
+    run.out.result({"checks": [asdict(check) for check in checks], "private_memory": asdict(told)})
     run.out.rows((check.state.value, check.name, check.detail) for check in checks)
     if any(check.state is State.FAILED for check in checks):
         raise typer.Exit(EdgepersoError.exit_code)
@@ -66,12 +68,27 @@ def _program() -> Iterator[Check]:
             yield Check(library, State.OK, importlib.metadata.version(library))
         except importlib.metadata.PackageNotFoundError:
             yield Check(library, State.FAILED, "not installed")
-    try:
+    yield _kernels()
+
+
+def _kernels() -> Check:
+    from edgeperso import kernels
+
+    if kernels.AVAILABLE:
         from edgeperso import _native
-    except ImportError:
-        yield Check("native kernels", State.WARNING, "not built; numpy is used")
-    else:
-        yield Check("native kernels", State.OK, ", ".join(_native.implementations()))
+
+        return Check("native kernels", State.OK, ", ".join(_native.implementations()))
+    amiss = "of another version; rebuild with `make setup`" if kernels.STALE else "not built"
+    return Check("native kernels", State.WARNING, f"{amiss}; numpy is used")
+
+
+def _private_memory(told: Granted) -> Check:
+    """In a newcomer's words: what of the key and of the texts could get onto the disk unencrypted."""
+    dumps = "kept out of crash dumps" if told.excluded_from_dumps else "in the dump if a program with it crashes"
+    if told.locked:
+        return Check("private memory", State.OK, f"keys never go to swap; keys and index are {dumps}")
+    out = f"keys may be written to swap: {told.why}. Encrypted swap, or none, is as good; keys and index are {dumps}"
+    return Check("private memory", State.WARNING, out)
 
 
 def _models(run: Run, *, deep: bool) -> Iterator[Check]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edgeperso import kernels
 from edgeperso.embedding.onnx_file import Graph, Malformed, read_graph
 
 if TYPE_CHECKING:
@@ -78,10 +79,10 @@ def native_encoder(
         implementation: one of ``_native.encoders()``. By default the fastest, unless that is the scalar one, which is
             slower than onnxruntime.
     """
-    try:
-        from edgeperso import _native
-    except ImportError:
+    if not kernels.AVAILABLE:
         return None
+    from edgeperso import _native
+
     if implementation is None and _native.encoders()[0] == _SLOW:
         return None
     try:

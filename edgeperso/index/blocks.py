@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso.index import kernels
+from edgeperso import kernels
 from edgeperso.index.codes import codes_of
 from edgeperso.index.scoring import CodeBlock, VectorBlock
+from edgeperso.secrecy import private, secret_array
 from edgeperso.types import Float32, Int64
 
 __all__ = [
@@ -34,30 +35,41 @@ Block = VectorBlock | CodeBlock
 
 def block_of(ids: Int64, found: Int64, vectors: NDArray[np.float16], *, whole: bool) -> Block:
     """The vectors of ``ids`` out of ``found`` (ascending), ``whole`` or as codes."""
-    out = np.zeros((len(ids), vectors.shape[1]), dtype=np.float16)
+    out = secret_array((len(ids), vectors.shape[1]), np.float16)
     present = np.zeros(len(ids), dtype=np.bool_)
     if len(found):
         at = np.minimum(np.searchsorted(found, ids), len(found) - 1)
         present = found[at] == ids
         out[present] = vectors[at[present]]
-    return VectorBlock(out, present) if whole else CodeBlock(*codes_of(out), present)
+    if whole:
+        return VectorBlock(out, present)
+    bits, codes, scales = codes_of(out)
+    return CodeBlock(private(bits), private(codes), scales, present)
 
 
 def kept(block: Block, keep: NDArray[np.bool_]) -> Block:
     """The rows where ``keep`` (bool[n]), copied: nothing of the others stays in memory."""
     if isinstance(block, VectorBlock):
-        return VectorBlock(block.vectors[keep], block.present[keep])
-    return CodeBlock(block.bits[keep], block.codes[keep], block.scales[keep], block.present[keep])
+        return VectorBlock(private(block.vectors[keep]), block.present[keep])
+    return CodeBlock(private(block.bits[keep]), private(block.codes[keep]), block.scales[keep], block.present[keep])
 
 
 def dim_of(block: Block) -> int:
     return int((block.vectors if isinstance(block, VectorBlock) else block.codes).shape[1])
 
 
-def unpacked(block: Block, row: int) -> Float32:
-    """float32[dim]: the vector of a row, of codes as near as they tell."""
-    found = block.vectors[row] if isinstance(block, VectorBlock) else block.codes[row] * block.scales[row]
-    return np.asarray(found, dtype=np.float32)
+def unpacked(blocks: Sequence[Block], rows: Sequence[int], dim: int) -> Float32:
+    """float32[len(rows), dim]: the vector of a row of each of ``blocks``, of codes as near as they tell."""
+    out = np.zeros((len(rows), dim), dtype=np.float32)
+    scales = np.ones(len(rows), dtype=np.float32)
+    # One by one: in a large vault hardly two of them are of one block.
+    for place, (block, row) in enumerate(zip(blocks, rows, strict=True)):
+        if isinstance(block, CodeBlock):
+            out[place, : dim_of(block)] = block.codes[row]
+            scales[place] = block.scales[row]
+        else:
+            out[place, : dim_of(block)] = block.vectors[row]
+    return out * scales[:, np.newaxis]
 
 
 def lacks_codes(block: Block) -> bool:

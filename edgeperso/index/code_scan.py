@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso.index import kernels
+from edgeperso import kernels
 from edgeperso.index.codes import Codes, codes_of
 from edgeperso.index.dense import products
 from edgeperso.index.found import Found

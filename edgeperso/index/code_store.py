@@ -13,6 +13,7 @@ from edgeperso.errors import DiskFull, ReadOnly, VaultBusy
 from edgeperso.index.blocks import Block, block_of, lacks_codes
 from edgeperso.index.parts import NUMBER_BITS, Part, number_of
 from edgeperso.index.payload import SegmentInvalid, seal, unseal
+from edgeperso.index.room import Room
 from edgeperso.index.scoring import CodeBlock
 from edgeperso.types import Int64
 
@@ -24,8 +25,8 @@ __all__ = ["CodeStore"]
 
 _BITS = "bits"
 _CODES = "codes"
-_PIECE = 1024
-"""So many memories' codes are one piece: forgetting one of them drops 0.4 MB, not all that its part has."""
+_PIECE = 512
+"""So many memories' codes are one piece: forgetting one of them drops 0.2 MB, not all that its part has."""
 _LEAST = 256
 """Fewer aren't stored: reading their vectors is as quick."""
 
@@ -37,6 +38,12 @@ class CodeStore:
     def __init__(self, vault: Vault, embedder_id: str) -> None:
         self._vault = vault
         self._embedder_id = embedder_id
+        self._rooms = Room(0, 0, np.uint8), Room(0, 0, np.int8)
+
+    def expect(self, rows: int, dim: int) -> None:
+        """Make room for the bits and codes of so many memories."""
+        if rows > self._rooms[0].left:
+            self._rooms = Room(rows, -(-dim // 8), np.uint8), Room(rows, dim, np.int8)
 
     def numbers(self) -> list[int]:
         """Numbers of the stored pieces, ascending."""
@@ -51,7 +58,7 @@ class CodeStore:
         """The stored bits of all of ``part``, None where they aren't whole; its ``pieces`` are set to the sound ones
         out of ``numbers``."""
         width = -(-dim // 8)
-        bits = np.zeros((len(part), width), dtype=np.uint8)
+        bits = self._rooms[0].take(len(part), width)
         held = np.zeros(len(part), dtype=np.bool_)
         for number in _starting_in(part.ids, numbers):
             stored = self._vault.segments.one(_BITS, self._embedder_id, number)
@@ -74,13 +81,14 @@ class CodeStore:
 
     def codes(self, part_ids: Int64, pieces: Iterable[int], block: CodeBlock, dim: int) -> CodeBlock:
         """``block`` with its codes: the stored ones, or all from the vectors where one isn't sound."""
-        codes = np.zeros((len(part_ids), dim), dtype=np.int8)
+        codes = self._rooms[1].take(len(part_ids), dim)
         scales = np.zeros(len(part_ids), dtype=np.float32)
         for number in pieces:
             stored = self._vault.segments.one(_CODES, self._embedder_id, number)
             found = self._arrays(stored, _CODES, ("i1", "<f4")) if stored is not None else None
             ids = part_ids[:0] if stored is None else np.asarray(stored.ids, dtype=np.int64)
-            if found is None or found[0].size != len(ids) * dim or found[1].size != len(ids):
+            fits = found is not None and found[0].size == len(ids) * dim and found[1].size == len(ids)
+            if found is None or not fits or not np.isfinite(found[1]).all():
                 self.drop(number)
                 made = self.vectors(part_ids, whole=False)
                 assert isinstance(made, CodeBlock)

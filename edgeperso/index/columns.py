@@ -15,9 +15,9 @@ from edgeperso.types import Int64, MemoryFilter
 __all__ = ["Columns"]
 
 _PAUSE_MS = DAY_MS // 2
-# Numbers of strings, and positions, get wider when one needs it.
+# Ids, positions and numbers of strings get wider when one needs it.
 _NUMBERS = {
-    "ids": "i8",
+    "ids": "i4",
     "when_ms": "i8",
     "position": "i1",
     "digest": "u8",
@@ -30,13 +30,18 @@ _NUMBERS = {
 _SPARE = 4096
 """Rows of room at the end, so that a new memory moves nothing."""
 _FEW_THREADS = 16
+_AT_ONCE = 1 << 15
+"""Rows of a long column that are taken together: what is made of them on the way stays in the processor's cache."""
 
 
 class Columns:
     """The columns of all segments, one after another, changed in place by `replace`.
 
+    They lie in the middle of their arrays, so that where rows leave the fewer of those before and behind them move.
+
     Attributes:
-        ids, when_ms: int64[n].
+        ids: int32[n], or wider as the largest needs it.
+        when_ms: int64[n].
         position: int8[n], or wider as the largest needs it.
         digest: uint64[n], equal for equal texts.
         open: bool[n], not superseded.
@@ -45,7 +50,7 @@ class Columns:
             one before. A diary's days are occasions of their own, and so are the sittings of a long chat.
     """
 
-    ids: Int64
+    ids: NDArray[np.signedinteger[Any]]
     when_ms: Int64
     position: NDArray[np.signedinteger[Any]]
     digest: NDArray[np.uint64]
@@ -56,11 +61,12 @@ class Columns:
 
     def __init__(self) -> None:
         self._room: dict[str, NDArray[Any]] = {name: np.zeros(0, dtype) for name, dtype in _NUMBERS.items()}
+        self._shown: dict[str, NDArray[Any]] = {}
         self._values: dict[str, dict[str, int]] = {name: {} for name in STRING_COLUMNS}
         self._lists: dict[str, list[str]] = {name: [] for name in STRING_COLUMNS}
         self._masks: dict[MemoryFilter, NDArray[np.bool_]] = {}
         self._occasions = 0
-        self._show(0)
+        self._show(0, 0)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,7 +74,7 @@ class Columns:
     def strings(self, name: str) -> Strings:
         """The column ``kind``, ``source``, ``scope``, ``thread``, ``author`` or ``language`` over all rows. Values that
         no row has any more may still be among its values until the vault is opened again."""
-        return Strings(self._lists[name], self._room[name][: len(self)])
+        return Strings(self._lists[name], self._shown[name])
 
     def mask(self, where: MemoryFilter) -> NDArray[np.bool_]:
         """bool[n]: which memories ``where`` lets through; the same as the vault's own filter."""
@@ -85,14 +91,14 @@ class Columns:
         """Put the rows of ``blocks`` (ids and columns) in the place of the rows from ``start`` to ``stop``. New rows
         are open."""
         fresh = sum(len(ids) for ids, _ in blocks)
-        gone = self._room["thread"][start:stop].copy()
+        gone = self._shown["thread"][start:stop].copy()
         self._shift(start, stop, fresh)
         at = start
         for ids, attributes in blocks:
             self._write(slice(at, at + len(ids)), ids, attributes)
             at += len(ids)
         touched = np.zeros(len(self._lists["thread"]), dtype=np.bool_)
-        touched[gone] = touched[self._room["thread"][start:at]] = True
+        touched[gone] = touched[self._shown["thread"][start:at]] = True
         if "" in self._values["thread"]:
             touched[self._values["thread"][""]] = False
         self._link(touched)
@@ -106,39 +112,62 @@ class Columns:
         first, last = int(gone[0]), int(gone[-1]) + 1
         between = start + first + np.flatnonzero(keep[first:last])
         is_open = self.open[between].copy()
-        self.replace(start + first, start + last, [(self.ids[between].copy(), self.attributes(between))])
+        self.replace(start + first, start + last, [(self.ids[between].astype(np.int64), self.attributes(between))])
         self.open[start + first : start + first + len(between)] = is_open
 
     def attributes(self, rows: Int64) -> Attributes:
         """The columns of ``rows``, as a segment keeps them."""
         strings = {}
         for name in STRING_COLUMNS:
-            used, codes = np.unique(self._room[name][rows], return_inverse=True)
+            used, codes = np.unique(self._shown[name][rows], return_inverse=True)
             values = self._lists[name]
             strings[name] = Strings(tuple(values[code] for code in used.tolist()), codes.astype(np.int32))
         return Attributes(self.when_ms[rows], self.position[rows].astype(np.int64), self.digest[rows], strings)
 
-    def _show(self, rows: int) -> None:
+    def _show(self, first: int, rows: int) -> None:
+        """Say that the columns are the ``rows`` of their arrays from ``first`` on."""
+        self._first = first
+        self._shown = {name: column[first : first + rows] for name, column in self._room.items()}
         for name in ("ids", "when_ms", "position", "digest", "open", "previous", "next", "occasion"):
-            setattr(self, name, self._room[name][:rows])
+            setattr(self, name, self._shown[name])
 
     def _shift(self, start: int, stop: int, fresh: int) -> None:
         """Make room for ``fresh`` rows from ``start`` on, in the place of those up to ``stop``."""
-        rows, after = len(self), len(self) + fresh - (stop - start)
-        for name, column in self._room.items():
-            if after > len(column):
-                column = np.empty(after + _SPARE, column.dtype)
-                column[:start] = self._room[name][:start]
-            column[start + fresh : after] = self._room[name][stop:rows]
-            self._room[name] = column
-            column[after:rows] = 0  # what left doesn't stay behind the end
-        self._show(after)
-        moved = after - rows
+        rows, moved = len(self), fresh - (stop - start)
+        if moved < 0 and start < rows - stop:
+            for column in self._room.values():
+                shown = column[self._first :]
+                _move(shown, 0, start, -moved)
+                shown[:-moved] = 0  # what left doesn't stay before the beginning
+            self._show(self._first - moved, rows + moved)
+        else:
+            self._move_last(start, stop, fresh)
         if stop < rows and moved:
             for links in (self.previous, self.next):
-                links += (links >= stop) * np.int32(moved)
+                for at in range(0, len(links), _AT_ONCE):
+                    some = links[at : at + _AT_ONCE]
+                    if some.max() >= stop:
+                        some += (some >= stop) * np.int32(moved)
+
+    def _move_last(self, start: int, stop: int, fresh: int) -> None:
+        """What `_shift` does, by the rows from ``stop`` on."""
+        rows, after = len(self), len(self) + fresh - (stop - start)
+        roomy = self._first + after <= len(self._room["ids"])
+        first = self._first if roomy else 0
+        for name, shown in self._shown.items():
+            column = self._room[name]
+            if roomy:
+                _move(column[first:], stop, rows, start + fresh)
+            else:
+                column = np.empty(after + _SPARE, column.dtype)
+                column[:start] = shown[:start]
+                column[start + fresh : after] = shown[stop:]
+                self._room[name] = column
+            column[first + after : first + rows] = 0  # what left doesn't stay behind the end
+        self._show(first, after)
 
     def _write(self, span: slice, ids: Int64, attributes: Attributes) -> None:
+        self._widen("ids", ids)
         self.ids[span] = ids
         self.when_ms[span] = attributes.when_ms
         self._widen("position", attributes.position)
@@ -153,7 +182,7 @@ class Columns:
                     values.append(value)
             codes = np.array([known[value] for value in column.values], dtype=np.int32)
             self._widen(name, codes)
-            self._room[name][span] = codes[column.codes] if len(codes) else 0
+            self._shown[name][span] = codes[column.codes] if len(codes) else 0
         self.previous[span] = self.next[span] = -1
         self.occasion[span] = np.arange(self._occasions, self._occasions + len(ids))
         self._occasions += len(ids)
@@ -166,16 +195,12 @@ class Columns:
         needed = np.result_type(column.dtype, np.min_scalar_type(furthest))
         if needed != column.dtype:
             self._room[name] = column.astype(needed)
-            self._show(len(self))
+            self._show(self._first, len(self))
 
     def _link(self, touched: NDArray[np.bool_]) -> None:
         """Find neighbours and occasions anew for all memories of the threads that are ``touched`` (bool[threads])."""
-        codes = self._room["thread"][: len(self)]
-        threads = np.flatnonzero(touched)
-        if len(threads) <= _FEW_THREADS:
-            rows = np.concatenate([np.zeros(0, np.int64), *(np.flatnonzero(codes == thread) for thread in threads)])
-        else:
-            rows = np.flatnonzero(touched[codes])
+        codes = self._shown["thread"]
+        rows = _rows_of(touched, codes)
         if not len(rows):
             return
         order = rows[np.lexsort((self.ids[rows], self.position[rows], codes[rows]))]
@@ -209,6 +234,24 @@ class Columns:
         column = self.strings(name)
         accepted = np.array([accepts(value) for value in column.values], dtype=np.bool_)
         return accepted[column.codes] if len(accepted) else np.zeros(0, dtype=np.bool_)
+
+
+def _move(column: NDArray[Any], start: int, stop: int, to: int) -> None:
+    """Move numbers to another place, which may lie over their own. (numpy takes twice as long to move them on.)"""
+    numbers = column.data
+    numbers[to : to + stop - start] = numbers[start:stop]
+
+
+def _rows_of(touched: NDArray[np.bool_], codes: NDArray[np.signedinteger[Any]]) -> Int64:
+    """The rows whose thread, out of ``codes``, is ``touched`` (bool[threads])."""
+    threads = np.flatnonzero(touched)
+    if len(threads) > _FEW_THREADS:
+        return np.flatnonzero(touched[codes])
+    found = [np.zeros(0, dtype=np.int64)]
+    for first in range(0, len(codes), _AT_ONCE):
+        some = codes[first : first + _AT_ONCE]
+        found += [np.flatnonzero(some == thread) + first for thread in threads]
+    return np.concatenate(found)
 
 
 def _under(source: str, prefix: str) -> bool:

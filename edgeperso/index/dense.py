@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso.index import kernels
+from edgeperso import kernels
 from edgeperso.index.found import Found, found_in
 from edgeperso.types import Float32, Int64
 

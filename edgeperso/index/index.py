@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
+import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from edgeperso.index.blocks import BitStages, Block, dim_of, kept, lacks_codes, 
 from edgeperso.index.code_store import CodeStore
 from edgeperso.index.columns import Columns
 from edgeperso.index.parts import Part, PartStore, number_of
+from edgeperso.index.room import give_back
 from edgeperso.index.scoring import (
     CodeBlock,
     CodeScan,
@@ -46,6 +46,8 @@ _LOOSE = 512
 _SCRAPS = 8
 """So many parts of a few memories each are put together to one."""
 _MANY_GAPS = 1000
+_PAUSE_S = 0.005
+"""Whoever starts the work in the background goes on first: the interpreter changes threads every 5 ms only."""
 _LAST_ID = 2**62
 _K1 = 1.2
 _B = 0.5
@@ -102,14 +104,9 @@ class Index:
         the largest of its vector."""
         if self._reading:
             return self._exact(rows).astype(np.float32)
-        out = np.zeros((len(rows), self._dim), dtype=np.float32)
         part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        # One by one: in a large vault hardly two of them are of one part.
         local = rows - self._starts[part_of]
-        for place, (number, row) in enumerate(zip(part_of.tolist(), local.tolist(), strict=True)):
-            block = self._parts[number].block
-            out[place, : dim_of(block)] = unpacked(block, row)
-        return out
+        return unpacked([self._parts[number].block for number in part_of.tolist()], local.tolist(), self._dim)
 
     def _exact(self, rows: Int64) -> Float16:
         ids = self._columns.ids[rows]
@@ -181,7 +178,7 @@ class Index:
             if made is not None:
                 built += 1
                 self._put_last([made])
-                if not _is_small(made[0]):
+                if not made[0].is_small:
                     self._store.keep(*made, generation)
         self._last_id = max(self._last_id, int(new.max(initial=0)))
         self._pack(generation)
@@ -201,7 +198,7 @@ class Index:
                 self._store.drop(part.number)
             return np.zeros(0, dtype=np.int64)
         # Small ones stand last: what is new is put together with them.
-        loaded.sort(key=lambda pair: _is_small(pair[0]))
+        loaded.sort(key=lambda pair: pair[0].is_small)
         self._put_last(loaded)
         if not len(held):
             return held
@@ -221,13 +218,15 @@ class Index:
         for part in list(self._parts):
             if part.number is None or part.number not in stored:
                 part.number = None
-                ids, revisions = self._vault.segments.covered(int(part.ids[0]), int(part.ids[-1]))
-                keep = np.isin(part.ids, ids[revisions <= before])
-                edited.append(np.intersect1d(part.ids[~keep], ids))
-                self._columns.remove(start, keep)
+                keep = self._store.unchanged(part, before)
                 if keep.all():
-                    pass
-                elif keep.any():
+                    start += len(part)
+                    continue
+                gone = part.ids[~keep]
+                there, _ = self._vault.segments.covered(int(gone[0]), int(gone[-1]))
+                edited.append(np.intersect1d(gone, there, assume_unique=True))
+                self._columns.remove(start, keep)
+                if keep.any():
                     part.segment, part.block = part.segment.kept(keep), kept(part.block, keep)
                 else:
                     self._parts.remove(part)
@@ -251,7 +250,7 @@ class Index:
     def _first_small(self) -> int:
         """Where the run of small parts at the end begins."""
         first = len(self._parts)
-        while first and _is_small(self._parts[first - 1]):
+        while first and self._parts[first - 1].is_small:
             first -= 1
         return first
 
@@ -298,9 +297,10 @@ class Index:
         whole = self.is_small
         numbers = [] if whole else self._codes.numbers()
         dim = self._vault.vectors.dim(self._embedder_id) or 0
-        for part in self._parts:
-            if part.complete and isinstance(part.block, VectorBlock) == whole:
-                continue
+        lacking = [part for part in self._parts if not (part.complete and isinstance(part.block, VectorBlock) == whole)]
+        if not whole:
+            self._codes.expect(sum(len(part) for part in lacking if isinstance(part.block, VectorBlock)), dim)
+        for part in lacking:
             block: Block | None = None
             if not whole and not isinstance(part.block, CodeBlock):
                 block = self._codes.bits(part, numbers, dim)
@@ -323,14 +323,16 @@ class Index:
         return [
             part
             for part in self._parts
-            if part.number is None and not _is_small(part) and (part.segment, self._generation) not in tried
+            if part.number is None and not part.is_small and (part.segment, self._generation) not in tried
         ]
 
     def _work(self) -> None:
         tried: list[tuple[Segment, int | None]] = []
+        time.sleep(_PAUSE_S)
         try:
             while self._read_codes() or self._keep_one(tried):
                 pass
+            give_back()
         except EdgepersoError:
             return  # the vault was closed, or can't be read: the next search says so
         finally:
@@ -353,7 +355,6 @@ class Index:
                 part.block = read
                 if not any(lacks_codes(part.block) for part in self._parts):
                     self._assemble()
-                    _give_back()
         return True
 
     def _keep_one(self, tried: list[tuple[Segment, int | None]]) -> bool:
@@ -387,13 +388,3 @@ class Index:
             self._dense: DenseScorer = CodeScan(codes, self._exact, BitStages(codes) if self._reading else None)
         else:
             self._dense = DenseScan(block for block in blocks if isinstance(block, VectorBlock))
-
-
-def _is_small(part: Part) -> bool:
-    return len(part) < MAX_MEMORIES // 2
-
-
-def _give_back() -> None:
-    """Return what was freed to the system: of payloads that were read and unpacked, glibc keeps some 60 MB."""
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -124,7 +124,9 @@ class _Part:
     def of(cls, segment: Segment) -> _Part:
         from edgeperso._native import SegmentPostings
 
-        postings = SegmentPostings(segment.hashes, segment.starts, segment.rows, segment.counts, segment.lengths)
+        postings = segment.native or SegmentPostings(
+            segment.hashes, segment.starts, segment.rows, segment.counts, segment.lengths
+        )
         return cls(segment, postings, int(segment.lengths.sum()))
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeperso.errors import DiskFull, ReadOnly, VaultBusy
 from edgeperso.index.attributes import Attributes, attributes_of, decode_attributes, encode_attributes
 from edgeperso.index.blocks import Block, no_vectors
 from edgeperso.index.payload import SegmentInvalid
-from edgeperso.index.segment import Segment, build_segment, decode, encode
+from edgeperso.index.segment import MAX_MEMORIES, Segment, build_segment, decode, encode
 from edgeperso.index.words import ANALYZER_VERSION, Analyzer
 from edgeperso.types import Int64
 
@@ -56,6 +57,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.segment.ids)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether another one may be put together with it."""
+        return len(self) < MAX_MEMORIES // 2
+
 
 class PartStore:
     """Parts of one vault. A part is stored as two segments of one number, words and attributes, so that forgetting a
@@ -94,6 +100,11 @@ class PartStore:
                 return Part(segment, no_vectors(ids), number), columns
         self.drop(number)
         return None
+
+    def unchanged(self, part: Part, since: int) -> NDArray[np.bool_]:
+        """bool[n]: which memories of ``part`` are as they were at the generation ``since``."""
+        there = self._vault.segments.unchanged(int(part.ids[0]), int(part.ids[-1]), since)
+        return np.asarray(np.append(there, -1)[np.searchsorted(there, part.ids)] == part.ids)
 
     def build(self, ids: Int64) -> tuple[Part, Attributes] | None:
         """A part of the memories ``ids``, by the texts that the vault has now; None where they are no more."""

@@ -43,7 +43,9 @@ def seal(kind: str, space: str, ids: Int64, arrays: Sequence[NDArray[np.generic]
     return _HEAD.pack(_MAGIC, _VERSION, len(arrays), _checksum(kind, space, ids, memoryview(body))) + body
 
 
-def unseal(payload: bytes, kind: str, space: str, ids: Int64, dtypes: Sequence[str]) -> list[NDArray[np.generic]]:
+def unseal(
+    payload: bytes | memoryview, kind: str, space: str, ids: Int64, dtypes: Sequence[str]
+) -> list[NDArray[np.generic]]:
     """The arrays in ``payload``, flat and read-only, as ``dtypes``.
 
     Raises:
@@ -64,7 +66,7 @@ def unseal(payload: bytes, kind: str, space: str, ids: Int64, dtypes: Sequence[s
             kept = np.dtype(dtype)
             found.append(np.frombuffer(payload, kept, size // kept.itemsize, at))
             at += size + -size % _ALIGNMENT
-    except (ValueError, struct.error):
+    except (ValueError, OverflowError, struct.error):
         raise SegmentInvalid from None
     return found
 

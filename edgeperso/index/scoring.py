@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso.index import kernels
+from edgeperso import kernels
 from edgeperso.index.code_scan import CodeBlock, CodeScan
 from edgeperso.index.dense import DenseScan, VectorBlock
 from edgeperso.index.found import Found

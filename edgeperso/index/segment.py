@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeperso import kernels
 from edgeperso.embedding import passage_text
 from edgeperso.index.payload import SegmentInvalid, seal, unseal
+from edgeperso.secrecy import private
 
 if TYPE_CHECKING:
+    from edgeperso._native import SegmentPostings
     from edgeperso.index.words import Analyzer
     from edgeperso.types import Int64, Memory
 
@@ -43,6 +46,7 @@ class Segment:
         rows: uint16[postings].
         counts: uint16[postings], capped at 65,535.
         lengths: int32[n], terms in each memory.
+        native: the same arrays as the kernels search them, where they were checked already.
     """
 
     ids: Int64
@@ -51,6 +55,7 @@ class Segment:
     rows: NDArray[np.uint16]
     counts: NDArray[np.uint16]
     lengths: NDArray[np.int32]
+    native: SegmentPostings | None = None
 
     def postings(self, term: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Rows that hold ``term``, and how often."""
@@ -64,9 +69,17 @@ class Segment:
     def kept(self, keep: NDArray[np.bool_]) -> Segment:
         """The segment of the rows where ``keep`` (bool[n]); nothing of the others is in it, nor their words."""
         there = keep[self.rows]
-        owners = np.repeat(self.hashes, np.diff(self.starts))[there]
-        place = np.cumsum(keep) - 1
-        return _of_sorted(self.ids[keep], owners, place[self.rows[there]], self.counts[there], self.lengths[keep])
+        left = np.concatenate(([0], np.cumsum(there, dtype=np.int32)))[self.starts]
+        told = np.diff(left) > 0
+        place = (np.cumsum(keep) - 1).astype(np.uint16)
+        return Segment(
+            ids=self.ids[keep],
+            hashes=private(self.hashes[told]),
+            starts=np.append(left[:-1][told], left[-1]).astype(np.int32),
+            rows=private(place[self.rows[there]]),
+            counts=private(self.counts[there]),
+            lengths=self.lengths[keep],
+        )
 
 
 def term_hash(term: str) -> int:
@@ -122,19 +135,39 @@ def decode(payload: bytes, space: str, ids: Int64) -> Segment:
     Raises:
         SegmentInvalid: of another form, of other memories, or damaged.
     """
-    hashes, starts, rows, counts, lengths = unseal(payload, _KIND, space, ids, _DTYPES)
+    held = private(np.frombuffer(payload, np.uint8)).data.toreadonly()
+    hashes, starts, rows, counts, lengths = unseal(held, _KIND, space, ids, _DTYPES)
     found = Segment(ids, hashes, starts, rows, counts, lengths)  # type: ignore[arg-type]
-    # Rows index arrays of native code.
-    if (
-        len(found.lengths) != len(ids)
-        or len(found.starts) != len(found.hashes) + 1
-        or (np.diff(found.starts, prepend=0) < 0).any()
-        or int(found.starts[-1]) != len(found.rows)
-        or len(found.rows) != len(found.counts)
-        or (len(found.rows) and int(found.rows.max()) >= len(ids))
-    ):
+    if len(lengths) != len(ids):
         raise SegmentInvalid
-    return found
+    if not kernels.AVAILABLE:
+        if not _is_sound(found):
+            raise SegmentInvalid
+        return found
+    from edgeperso._native import SegmentPostings
+
+    try:
+        native = SegmentPostings(found.hashes, found.starts, found.rows, found.counts, found.lengths)
+    except ValueError:
+        raise SegmentInvalid from None
+    return replace(found, native=native)
+
+
+def _is_sound(segment: Segment) -> bool:
+    """What the kernels check: sizes that fit, terms and each one's rows ascending, nothing beyond the last row."""
+    hashes, starts, rows = segment.hashes, segment.starts, segment.rows
+    if (
+        len(starts) != len(hashes) + 1
+        or len(rows) != len(segment.counts)
+        or starts[0] != 0
+        or starts[-1] != len(rows)
+        or (starts[1:] < starts[:-1]).any()
+    ):
+        return False
+    rising = np.append(True, rows[1:] > rows[:-1])[: len(rows)]
+    rising[starts[:-1][starts[:-1] < len(rows)]] = True
+    inside = (rows < len(segment.ids)).all() and (segment.lengths >= 0).all()
+    return bool(inside and rising.all() and (hashes[1:] > hashes[:-1]).all())
 
 
 def _of_postings(
@@ -160,9 +193,9 @@ def _of_sorted(
     first = np.flatnonzero(np.diff(owners, prepend=owners[:1] + np.uint64(1)))
     return Segment(
         ids=ids,
-        hashes=owners[first],
+        hashes=private(owners[first]),
         starts=np.append(first, len(owners)).astype(np.int32),
-        rows=rows.astype(np.uint16),
-        counts=counts,
+        rows=private(rows.astype(np.uint16)),
+        counts=private(counts),
         lengths=lengths,
     )

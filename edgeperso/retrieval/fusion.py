@@ -32,7 +32,9 @@ def standardized(scores: Float32, of: Moments) -> Float32:
     """
     if of.deviation < 1e-6:
         return np.zeros_like(scores)
-    return np.asarray(np.nan_to_num((scores - np.float32(of.mean)) / np.float32(of.deviation)), dtype=np.float32)
+    out = np.asarray((scores - np.float32(of.mean)) / np.float32(of.deviation), dtype=np.float32)
+    out[np.isnan(out)] = 0.0
+    return out
 
 
 def from_neighbours(

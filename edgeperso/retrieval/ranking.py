@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeperso.types import Hit, Int64
+from edgeperso.types import Float32, Hit, Int64
 
 if TYPE_CHECKING:
     from edgeperso.index import Index
@@ -33,10 +33,11 @@ def without_duplicates(index: Index, rows: Int64, limit: int) -> tuple[Int64, di
         chunk = rows[start : start + limit]
         before, fresh = len(kept), index.vectors(chunk)
         among = np.concatenate([vectors, fresh]) @ fresh.T
+        near = _near_something_better(among, before)
         places = list(range(before))  # in ``among``, of what is kept
-        for place, row in enumerate(chunk.tolist()):
-            twin = seen.get(int(columns.digest[row]))
-            if twin is None and kept:
+        for place, (row, digest) in enumerate(zip(chunk.tolist(), columns.digest[chunk].tolist(), strict=True)):
+            twin = seen.get(digest)
+            if twin is None and near[place]:
                 cosines = among[places, place]
                 nearest = int(np.argmax(cosines))
                 twin = kept[nearest] if cosines[nearest] >= _SAME_COSINE else None
@@ -45,11 +46,19 @@ def without_duplicates(index: Index, rows: Int64, limit: int) -> tuple[Int64, di
                 continue
             places.append(before + place)
             kept.append(row)
-            seen.setdefault(int(columns.digest[row]), row)
+            seen.setdefault(digest, row)
             if len(kept) == limit:
                 return np.array(kept, dtype=np.int64), repeated
         vectors = np.concatenate([vectors, fresh[[place - before for place in places[before:]]]])
     return np.array(kept, dtype=np.int64), repeated
+
+
+def _near_something_better(among: Float32, before: int) -> list[bool]:
+    """For each of the last rows of ``among`` (float32[before + m, m], its cosines with all rows) whether one of those
+    before it says the same, be it kept or not: mostly none does, and none needs a closer look."""
+    itself_or_worse = np.tri(len(among), among.shape[1], -before, np.bool_)
+    near: list[bool] = np.asarray(((among >= _SAME_COSINE) & ~itself_or_worse).any(axis=0)).tolist()
+    return near
 
 
 def below_successors(hits: list[Hit]) -> list[Hit]:

@@ -76,7 +76,7 @@ class Retriever:
         mask = self._mask(query)
         found = candidates(self._index, vector, terms, mask, reach=_REACH)
         parts = self._parts(query, found, span, past=past)
-        relevant = (np.nan_to_num(found.cosine) >= _NEAR_COSINE) | (found.words > 0)
+        relevant = (found.cosine >= _NEAR_COSINE) | (found.words > 0)  # no vector, no cosine: not near
         relevant |= parts["neighbours"] >= _NEIGHBOUR_GAIN
         if query.signals == ("lexical",):
             relevant = found.words > 0
@@ -173,14 +173,15 @@ class Retriever:
         rows = found.rows[places]
         ids = self._index.columns.ids[rows]
         memories = {memory.id: memory for memory in self._vault.memories.get(ids.tolist())}
+        told = zip(*(part[places].tolist() for part in parts.values()), strict=True)
         return [
             Hit(
                 memory=memories[id_],
-                score=float(score[place]),
-                parts={name: float(part[place]) for name, part in parts.items()},
+                score=height,
+                parts=dict(zip(parts, shares, strict=True)),
                 repeats=repeated.get(row, 0),
             )
-            for id_, row, place in zip(ids.tolist(), rows.tolist(), places.tolist(), strict=True)
+            for id_, row, height, shares in zip(ids.tolist(), rows.tolist(), score[places].tolist(), told, strict=True)
             if id_ in memories
         ]
 

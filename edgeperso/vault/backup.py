@@ -39,6 +39,7 @@ from edgeperso.errors import (
     VaultExists,
 )
 from edgeperso.events import Event, emit
+from edgeperso.secrecy import Secret
 from edgeperso.times import now_ms
 from edgeperso.vault.credentials import Credential
 from edgeperso.vault.database import Database
@@ -46,7 +47,7 @@ from edgeperso.vault.database_files import sync_path
 from edgeperso.vault.guard import LOCK_NAME, HomeLock, private_folder, sweep
 from edgeperso.vault.header import Header
 from edgeperso.vault.key_storage import make_folder, storage_error, sync_folder
-from edgeperso.vault.keys import MasterKey, Purpose
+from edgeperso.vault.keys import MasterKey, Purpose, authenticate
 from edgeperso.vault.migrations import migrate
 from edgeperso.vault.vault import DATABASE_NAME, Vault, move_in, refuse_taken
 
@@ -243,7 +244,7 @@ def _authentic(file: BinaryIO, parts: _Parts, vault_id: str) -> BackupReport:
     return report
 
 
-def _report(vault_id: str, path: Path, key: bytes) -> BackupReport:
+def _report(vault_id: str, path: Path, key: Secret) -> BackupReport:
     """Prove the exported copy and count what is in it."""
     database = Database.open(path, key)
     try:
@@ -263,8 +264,7 @@ def _report(vault_id: str, path: Path, key: bytes) -> BackupReport:
 
 def _mac(master: MasterKey, data: bytes) -> bytes:
     """Under a key of its own: the backup key itself encrypts the database."""
-    key = hmac.digest(master.derive(Purpose.BACKUP), _LABEL, "sha256")
-    return hmac.digest(key, data, "sha256")
+    return authenticate(authenticate(master.derive(Purpose.BACKUP), _LABEL), data)
 
 
 def _sha256(path: Path) -> str:

@@ -35,6 +35,7 @@ from edgeperso.errors import (
     VaultError,
     VaultExists,
 )
+from edgeperso.secrecy import Secret
 from edgeperso.vault.database_files import (
     PAGE_BYTES,
     open_files,
@@ -153,7 +154,7 @@ class Database:
         )
 
     @classmethod
-    def create(cls, path: Path, key: bytes) -> None:
+    def create(cls, path: Path, key: Secret) -> None:
         """Make an empty encrypted database at ``path``, readable by its owner alone, and look at what was made.
 
         Raises:
@@ -175,7 +176,7 @@ class Database:
             raise
 
     @classmethod
-    def open(cls, path: Path, key: bytes, *, readonly: bool = False) -> Database:
+    def open(cls, path: Path, key: Secret, *, readonly: bool = False) -> Database:
         """Open the database at ``path``.
 
         Args:
@@ -266,7 +267,7 @@ class Database:
             finally:
                 self._depth -= 1
 
-    def export(self, path: Path, key: bytes) -> None:
+    def export(self, path: Path, key: Secret) -> None:
         """Write a copy of all that is stored to a new file, encrypted under ``key`` and durable.
 
         Raises:
@@ -284,7 +285,7 @@ class Database:
             remove_database(path)
             raise
 
-    def _export(self, path: Path, key: bytes) -> None:
+    def _export(self, path: Path, key: Secret) -> None:
         run = self._connection.execute
         run(f"ATTACH DATABASE ? AS export KEY \"x'{key.hex()}'\"", (str(path),))
         try:
@@ -349,7 +350,7 @@ class Database:
             self.execute(f"RELEASE {savepoint}")
 
 
-def _require_key(key: bytes) -> None:
+def _require_key(key: Secret) -> None:
     if len(key) != KEY_BYTES:
         raise PlaintextRefused(f"A database key has {KEY_BYTES} bytes.", hint="Nothing was written.")
 
@@ -363,7 +364,7 @@ def _touch(path: Path) -> None:
         raise storage_error(cause, path) from None
 
 
-def _connect(path: Path, key: bytes, mode: str) -> Any:
+def _connect(path: Path, key: Secret, mode: str) -> Any:
     """A keyed connection. The key goes in before anything else: a file that was made without one is plaintext."""
     connection = dbapi2.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False

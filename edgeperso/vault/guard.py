@@ -27,6 +27,7 @@ from typing import Final
 
 from edgeperso.errors import VaultBusy, VaultDamaged
 from edgeperso.events import Event, emit
+from edgeperso.secrecy import Secret
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 from edgeperso.vault.key_storage import storage_error, sync_folder
@@ -110,7 +111,7 @@ def sweep(home: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def prove_log(path: Path, key: bytes) -> bool:
+def prove_log(path: Path, key: Secret) -> bool:
     """Make sure that SQLite may be shown the write-ahead log beside the database ``path``. Only for one who holds the
     home's lock alone.
 
@@ -140,7 +141,7 @@ def prove_log(path: Path, key: bytes) -> bool:
     return False
 
 
-def _fits(path: Path, key: bytes, log: Path | None) -> bool:
+def _fits(path: Path, key: Secret, log: Path | None) -> bool:
     """Whether every page that the database reaches, with this log or without one, is authentic and in its place."""
     with private_folder(path.parent) as folder:
         trial = folder / path.name

@@ -197,10 +197,9 @@ class Header:
         if wrap is None:
             known = ", ".join(_NAMES[each.type] for each in self._content.wraps)
             raise WrongKey(f"This vault has no {_NAMES[credential.wrap_type]}.", hint=f"It opens with: {known}.")
-        wrapping_key = wrap.kdf.key(credential.secret(self.vault_id), wrap.type)
-        opened = keys.unseal(
-            wrapping_key, bytes.fromhex(wrap.nonce), bytes.fromhex(wrap.sealed), wrap.aad(self.vault_id)
-        )
+        nonce, sealed = bytes.fromhex(wrap.nonce), bytes.fromhex(wrap.sealed)
+        with wrap.kdf.key(credential.secret(self.vault_id), wrap.type) as wrapping_key:
+            opened = keys.unseal(wrapping_key, nonce, sealed, wrap.aad(self.vault_id))
         master = MasterKey(opened, self.vault_id)
         if not self._authentic(master):
             master.wipe()

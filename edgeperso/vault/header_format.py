@@ -21,6 +21,7 @@ from typing import Annotated, Final, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgeperso.errors import HeaderDamaged, VaultTooNew
+from edgeperso.secrecy import SecretBytes
 from edgeperso.vault.credentials import WrapType
 from edgeperso.vault.keys import (
     KEY_BYTES,
@@ -69,7 +70,7 @@ class Argon2Kdf(_Part):
     lanes: Annotated[int, Field(ge=1, le=MAX_LANES)]
     salt: Salt
 
-    def key(self, secret: bytes, wrap_type: WrapType) -> bytes:  # noqa: ARG002 - both ways are asked alike
+    def key(self, secret: bytes, wrap_type: WrapType) -> SecretBytes:  # noqa: ARG002 - both ways are asked alike
         cost = Argon2Cost(self.memory_kib, self.iterations, self.lanes, below_standard=True)
         return stretch_passphrase(secret, bytes.fromhex(self.salt), cost)
 
@@ -80,7 +81,7 @@ class HkdfKdf(_Part):
     name: Literal["hkdf-sha256"]
     salt: Salt
 
-    def key(self, secret: bytes, wrap_type: WrapType) -> bytes:
+    def key(self, secret: bytes, wrap_type: WrapType) -> SecretBytes:
         return stretch_key(secret, bytes.fromhex(self.salt), wrap_type)
 
 

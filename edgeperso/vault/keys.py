@@ -7,8 +7,11 @@ Promises:
 * A wrap is AES-256-GCM under a key made from one credential's secret: Argon2id for a passphrase, HKDF-SHA256 for
   secrets that are 256 random bits. Every wrap has a fresh salt and a fresh 96-bit nonce.
 * A wrong secret, an altered wrap and altered parameters look the same: `WrongKey`.
-* ``repr``, ``str``, ``pickle`` and ``copy`` never give a master key's bytes away. `MasterKey.wipe` overwrites them; it
-  can't reach copies that the interpreter or the libraries below made.
+* ``repr``, ``str``, ``pickle`` and ``copy`` never give a key's bytes away.
+* The master key, every key derived or stretched here and what `unseal` opens are `SecretBytes` from the first moment:
+  out of core dumps and swap where the system grants it, wiped when closed or let go of. Not reached: what the secrets
+  of credentials are made of (Python's ``str`` and ``bytes``), the 32 random bytes of a new key while they are copied,
+  and what OpenSSL keeps while it works (it wipes that itself).
 
 Primitives come from ``cryptography`` alone; no other module imports it.
 
@@ -31,6 +34,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from edgeperso.errors import UnlockError, UsageError, WrongKey
+from edgeperso.secrecy import Secret, SecretBytes, plain
 
 __all__ = [
     "KEY_BYTES",
@@ -116,83 +120,78 @@ class MasterKey:
     """The key from which a vault's other keys come. Made by `Header`; wipe it when done.
 
     Args:
-        key: 32 bytes; the buffer is taken over, not copied, and zeroed by `wipe`.
+        key: 32 bytes, taken over; closed by `wipe`.
         vault_id: the vault's id, 32 hex digits.
     """
 
-    __slots__ = ("_key", "_vault_id", "_wiped")
+    __slots__ = ("_key", "_vault_id")
 
-    def __init__(self, key: bytearray, vault_id: str) -> None:
+    def __init__(self, key: SecretBytes, vault_id: str) -> None:
         if len(key) != KEY_BYTES:
             raise UsageError(f"A master key has {KEY_BYTES} bytes.")
         self._key = key
         self._vault_id = bytes.fromhex(vault_id)
-        self._wiped = False
 
     @classmethod
     def random(cls, vault_id: str) -> MasterKey:
         """A new one from the operating system's generator."""
-        return cls(bytearray(secrets.token_bytes(KEY_BYTES)), vault_id)
+        return cls(SecretBytes.of(secrets.token_bytes(KEY_BYTES)), vault_id)
 
-    def derive(self, purpose: Purpose | str) -> bytes:
+    def derive(self, purpose: Purpose | str) -> SecretBytes:
         """The 32-byte key for ``purpose`` (a `Purpose` or its name).
 
         Raises:
-            UsageError: the key was wiped, or there is no such purpose.
+            UsageError: the key was wiped, or left behind by a fork, or there is no such purpose.
         """
         try:
             name = Purpose(purpose)
         except ValueError:
             raise UsageError("There is no such key purpose.") from None
-        return HKDF(SHA256(), KEY_BYTES, self._vault_id, _INFO_PREFIX + name.encode()).derive(self._living())
+        return _expanded(self._key, self._vault_id, name)
 
-    def sealed_under(self, key: bytes, aad: bytes) -> tuple[bytes, bytes]:
+    def sealed_under(self, key: Secret, aad: bytes) -> tuple[bytes, bytes]:
         """This key wrapped under ``key``: nonce (12 bytes) and ciphertext with tag (48 bytes)."""
-        return seal(key, self._living(), aad)
+        return seal(key, self._key, aad)
 
     def matches(self, other: MasterKey) -> bool:
         """Whether both are the same key of the same vault; in constant time."""
         same_vault = compare_digest(self._vault_id, other._vault_id)
-        return compare_digest(self._living(), other._living()) and same_vault
+        return self._key == other._key and same_vault
 
     def wipe(self) -> None:
         """Overwrite the bytes. The object is of no use afterwards; wiping twice is harmless."""
-        self._key[:] = bytes(len(self._key))
-        self._wiped = True
-
-    def _living(self) -> bytearray:
-        if self._wiped:
-            raise UsageError("The vault is locked: its key was wiped.", hint="Open the vault again.")
-        return self._key
+        self._key.close()
 
     def __repr__(self) -> str:
-        return f"MasterKey({'wiped' if self._wiped else 'hidden'})"
+        return "MasterKey(hidden)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a master key can't be pickled or copied")
 
 
-def seal(key: bytes, plaintext: bytes | bytearray, aad: bytes) -> tuple[bytes, bytes]:
+def seal(key: Secret, plaintext: Secret, aad: bytes) -> tuple[bytes, bytes]:
     """AES-256-GCM with a fresh nonce: nonce (12 bytes) and ciphertext with its 16-byte tag."""
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce, AESGCM(key).encrypt(nonce, plaintext, aad)
+    sealed = AESGCM(plain(key)).encrypt(nonce, plain(plaintext), aad)
+    _still_whole(key, plaintext)
+    return nonce, sealed
 
 
-def unseal(key: bytes, nonce: bytes, sealed: bytes, aad: bytes) -> bytearray:
-    """What `seal` wrapped, in a buffer of its own that can be wiped.
+def unseal(key: Secret, nonce: bytes, sealed: bytes, aad: bytes) -> SecretBytes:
+    """What `seal` wrapped.
 
     Raises:
         WrongKey: the key is another one, or nonce, ciphertext or ``aad`` were altered.
     """
-    out = bytearray(len(sealed) - 16)
+    out = SecretBytes(len(sealed) - 16)
     try:
-        AESGCM(key).decrypt_into(nonce, sealed, aad, out)
+        AESGCM(plain(key)).decrypt_into(nonce, sealed, aad, out.view())
     except InvalidTag:
         raise WrongKey("This key doesn't open the vault.") from None
     return out
 
 
-def stretch_passphrase(passphrase: bytes, salt: bytes, cost: Argon2Cost) -> bytes:
+def stretch_passphrase(passphrase: bytes, salt: bytes, cost: Argon2Cost) -> SecretBytes:
     """The wrapping key (32 bytes) of a passphrase: Argon2id, RFC 9106.
 
     Raises:
@@ -205,30 +204,50 @@ def stretch_passphrase(passphrase: bytes, salt: bytes, cost: Argon2Cost) -> byte
         lanes=cost.lanes,
         memory_cost=cost.memory_kib,
     )
+    out = SecretBytes(KEY_BYTES)
     try:
-        return kdf.derive(passphrase)
+        kdf.derive_into(passphrase, out.view())
     except MemoryError:
         raise UnlockError(
             f"There isn't enough memory to check the passphrase ({cost.memory_kib // 1024} MiB are needed).",
             hint="Close other programs and try again.",
         ) from None
+    return out
 
 
-def stretch_key(secret: bytes, salt: bytes, label: str) -> bytes:
+def stretch_key(secret: bytes, salt: bytes, label: str) -> SecretBytes:
     """The wrapping key (32 bytes) of a secret that is itself 256 random bits: HKDF-SHA256, RFC 5869."""
-    return HKDF(SHA256(), KEY_BYTES, salt, _INFO_PREFIX + b"wrap/" + label.encode()).derive(secret)
+    return _expanded(secret, salt, f"wrap/{label}")
 
 
-def authenticate(key: bytes, data: bytes) -> bytes:
+def _expanded(secret: Secret, salt: bytes, info: str) -> SecretBytes:
+    out = SecretBytes(KEY_BYTES)
+    HKDF(SHA256(), KEY_BYTES, salt, _INFO_PREFIX + info.encode()).derive_into(plain(secret), out.view())
+    _still_whole(secret)
+    return out
+
+
+def _still_whole(*used: Secret) -> None:
+    """A key that another thread closed while it was read was zeros, and nothing may be made with such a key.
+
+    Raises:
+        UsageError: it was closed.
+    """
+    for secret in used:
+        plain(secret)
+
+
+def authenticate(key: Secret, data: bytes) -> bytes:
     """HMAC-SHA256 of ``data``, 32 bytes."""
-    mac = HMAC(key, SHA256())
+    mac = HMAC(plain(key), SHA256())
     mac.update(data)
+    _still_whole(key)
     return mac.finalize()
 
 
-def authentic(key: bytes, data: bytes, tag: bytes) -> bool:
+def authentic(key: Secret, data: bytes, tag: bytes) -> bool:
     """Whether ``tag`` is `authenticate`'s; in constant time."""
-    mac = HMAC(key, SHA256())
+    mac = HMAC(plain(key), SHA256())
     mac.update(data)
     try:
         mac.verify(tag)

@@ -77,6 +77,16 @@ class Segments:
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
         return table[:, 0], table[:, 1]
 
+    def unchanged(self, low_id: int, high_id: int, since: int) -> Int64:
+        """``int64[n]``: the ids from ``low_id`` to ``high_id`` (both inclusive) of the memories that are still there
+        with the text that they had at the generation ``since``."""
+        # As one row: 4,096 of them take several times as long to hand over as to read.
+        row = self._database.row(
+            "SELECT group_concat(id) FROM memories WHERE id BETWEEN ? AND ? AND revision <= ?", (low_id, high_id, since)
+        )
+        listed = row[0] if row and row[0] is not None else ""
+        return np.fromstring(listed, dtype=np.int64, sep=",") if listed else np.zeros(0, dtype=np.int64)
+
     def closed(self) -> Int64:
         """``int64[n]``: the ids of the superseded memories, ascending; the open ones are not read."""
         rows = self._database.rows("SELECT id FROM memories WHERE superseded_by IS NOT NULL")

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import getpass
 import os
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from edgeperso import kernels
+from edgeperso.cli import doctor
+from edgeperso.secrecy import Granted, granted
 
 
 @pytest.fixture
@@ -159,6 +166,37 @@ def test_rotation_with_the_recovery_key_asks_for_a_new_passphrase(cli, tmp_path:
     assert cli("profile", "show", "--home", home).code == 0
 
 
+@pytest.mark.parametrize(
+    ("told", "state", "words"),
+    [
+        (Granted("native", True, True, True, 8 << 20, 0, ""), "ok", "keys never go to swap"),
+        (
+            Granted("native", True, False, True, 0, 3, "a program may lock 0 KB"),
+            "warning",
+            "swap: a program may lock 0",
+        ),
+        (Granted("python", False, False, False, None, 1, "no extension"), "warning", "in the dump if"),
+    ],
+)
+def test_the_doctor_says_what_of_the_keys_could_reach_the_disk(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Granted, state: str, words: str
+) -> None:
+    monkeypatch.setattr(doctor, "granted", lambda: told)
+    checks = cli("doctor", "--home", tmp_path, "--json").json["checks"]
+    (found,) = (check for check in checks if check["name"] == "private memory")
+    assert found["state"] == state
+    assert words in found["detail"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+@pytest.mark.parametrize(("call", "dumpable"), [("main()", "0"), ("main(['--version'])", "1")])
+def test_the_command_keeps_its_memory_to_itself_and_a_host_program_keeps_its_ways(call: str, dumpable: str) -> None:
+    code = f"import ctypes, sys; sys.argv = ['edgeperso', '--version']; from edgeperso.cli import main; {call}"
+    code += "; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == dumpable
+
+
 def test_the_doctor_finds_what_is_amiss(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
     monkeypatch.setenv("EDGEPERSO_MODELS", str(models_dir))
     home, key = tmp_path / "home", tmp_path / "me.key"
@@ -166,6 +204,7 @@ def test_the_doctor_finds_what_is_amiss(cli, tmp_path: Path, monkeypatch: pytest
     well = cli("doctor", "--home", home, "--key-file", key, "--deep", "--json")
     assert well.code == 0
     assert {check["state"] for check in well.json["checks"]} <= {"ok", "warning"}
+    assert well.json["private_memory"] | {"refused": 0} == asdict(granted()) | {"refused": 0}
     (home / "header.json").unlink()
     home.chmod(0o755)
     states = {check["name"]: check["state"] for check in cli("doctor", "--home", home, "--json").json["checks"]}
@@ -178,3 +217,14 @@ def test_the_doctor_finds_what_is_amiss(cli, tmp_path: Path, monkeypatch: pytest
     assert broken.code == 1
     assert {check["name"] for check in broken.json["checks"] if check["state"] == "failed"} == {"contents"}
     assert cli("doctor", "--home", tmp_path / "none").code == 1
+
+
+@pytest.mark.parametrize(("stale", "told"), [(True, "make setup"), (False, "not built")])
+def test_the_doctor_says_when_numpy_serves(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stale: bool, told: str
+) -> None:
+    monkeypatch.setattr(kernels, "AVAILABLE", False)
+    monkeypatch.setattr(kernels, "STALE", stale)
+    checks = {check["name"]: check for check in cli("doctor", "--home", tmp_path / "none", "--json").json["checks"]}
+    assert checks["native kernels"]["state"] == "warning"
+    assert told in checks["native kernels"]["detail"]

@@ -108,8 +108,7 @@ def test_damage_and_a_larger_vocabulary_are_left_to_onnxruntime(model: bytes) ->
 
 def test_without_the_extension_onnxruntime_serves(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_it = load_embedder(Folder(), str(path.parent))
-    monkeypatch.setitem(sys.modules, "edgeperso._native", None)
-    monkeypatch.delattr("edgeperso._native", raising=False)
+    monkeypatch.setattr("edgeperso.kernels.AVAILABLE", False)
     without = load_embedder(Folder(), str(path.parent))
     assert isinstance(without._encoder, OnnxSession)
     assert without.id == with_it.id

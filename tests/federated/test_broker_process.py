@@ -66,18 +66,6 @@ def test_a_real_round_and_nothing_of_the_person_in_what_leaves(world: World, pro
         assert ledger_of(vault).bill().rounds == 1
 
 
-def test_a_secluded_process_can_be_read_by_no_other_of_its_user_and_leaves_no_image() -> None:
-    code = (
-        "import ctypes, resource\n"
-        "from edgeperso_federated.broker.run import seclude\n"
-        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
-        "seclude()\n"
-        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "0", "0", "0"]
-
-
 def test_a_killed_broker_answers_no_more(world: World, process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait(10)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +74,17 @@ def test_any_changes_leave_what_one_making_gives(changes: list) -> None:
     assert_same(columns, made_at_once(memories))
 
 
+@pytest.mark.parametrize("gone", [0, 1, 3, 5], ids=["first", "near the beginning", "near the end", "last"])
+def test_nothing_of_what_left_stays_in_memory(gone: int) -> None:
+    memories = [replace(memory(number, "a", number, number), text=f"text {number}") for number in range(1, 7)]
+    columns = made_at_once(memories)
+    digest = columns.digest[gone]
+    columns._room["digest"][6:] = 0  # what the spare room holds is anyone's
+    columns.remove(0, np.arange(6) != gone)
+    assert digest not in columns._room["digest"]
+    assert_same(columns, made_at_once(memories[:gone] + memories[gone + 1 :]))
+
+
 def test_what_is_open_stays_so_when_others_go() -> None:
     columns = made_at_once([memory(number, "a", number, 0) for number in range(1, 7)])
     columns.close(np.array([2, 5]))
@@ -112,6 +126,16 @@ def test_numbers_of_any_size_are_kept() -> None:
         columns.replace(len(columns), len(columns), [(np.array([each.id]), attributes_of([each]))])
     assert columns.position.tolist() == positions
     assert_same(columns, made_at_once(memories))
+
+
+def test_ids_of_any_size_are_kept() -> None:
+    memories = [memory(id_, "a", 0, 0) for id_ in (1, 2**31 - 1, 2**31, 2**62)]
+    columns = made_at_once(memories[:2])
+    assert columns.ids.dtype == np.int32
+    columns.replace(2, 2, [(np.array([each.id for each in memories[2:]]), attributes_of(memories[2:]))])
+    assert columns.ids.tolist() == [each.id for each in memories]
+    columns.remove(0, np.array([False, True]))
+    assert columns.ids.tolist() == [each.id for each in memories[1:]]
 
 
 def test_any_number_of_values_keeps_its_numbers() -> None:

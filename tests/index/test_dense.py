@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeperso.index import kernels
+from edgeperso import kernels
 from edgeperso.index.dense import DenseScan, VectorBlock
 from edgeperso.types import Float32
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from edgeperso.embedding import embed_missing, reindex
 from edgeperso.errors import ReadOnly
 from edgeperso.index import Index
+from edgeperso.index.scoring import CodeBlock
 from edgeperso.types import Kind, Record
 from edgeperso.vault import Passphrase, Vault
 from edgeperso.vault.erasure import erase, plan
@@ -20,6 +24,7 @@ def small_limits(monkeypatch) -> None:
     """What takes a large vault happens in one of a few hundred memories."""
     monkeypatch.setattr("edgeperso.index.index._WHOLE_ROWS", 100)
     monkeypatch.setattr("edgeperso.index.index.MAX_MEMORIES", 256)
+    monkeypatch.setattr("edgeperso.index.parts.MAX_MEMORIES", 256)
     monkeypatch.setattr("edgeperso.index.index._LOOSE", 40)
     monkeypatch.setattr("edgeperso.index.code_store._PIECE", 64)
     monkeypatch.setattr("edgeperso.index.code_store._LEAST", 16)
@@ -142,6 +147,19 @@ def test_forgetting_rewrites_only_what_held_the_memory(vault, fake_embedder, ids
     for kind in before:
         assert len(set(before[kind]) - set(after[kind])) == 1, kind
         assert len(after[kind]) == len(before[kind])
+
+
+def test_nothing_of_a_forgotten_vector_stays_in_the_shared_tables(vault, fake_embedder, ids) -> None:
+    opened(vault, fake_embedder)
+    index = opened(vault, fake_embedder)  # which reads what the first one stored
+    row = int(np.flatnonzero(index.columns.ids == ids[300])[0])
+    tables = [room._table for room in index._codes._rooms]
+    held = [table[row].copy() for table in tables]
+    assert all(array.any() for array in held)
+    erase(vault, plan(vault, ids=[ids[300]]))
+    index.load()
+    for table, array in zip(tables, held, strict=True):
+        assert not (table == array).all(axis=1).any()
 
 
 def test_a_process_that_forgot_leaves_the_next_one_little_to_build(vault, fake_embedder, ids, monkeypatch) -> None:
@@ -268,3 +286,35 @@ def test_what_the_index_stores_itself_is_not_another_process_s(vault, fake_embed
     index.load()
     assert len(index) == COUNT
     assert not index._unstored(())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_words_and_vectors_stay_out_of_dumps(vault: Vault, ids: tuple[int, ...], fake_embedder, monkeypatch) -> None:
+    """Whether they were built, read or cut."""
+    built = opened(vault, fake_embedder)
+    cut = opened(vault, fake_embedder)
+    erase(vault, plan(vault, ids=ids[5:6]))
+    cut.refresh()
+    monkeypatch.setattr("edgeperso.index.index._WHOLE_ROWS", 10_000)
+    whole = opened(vault, fake_embedder)
+    spans = undumped()
+    for index in (built, cut, whole):
+        for part in index._parts:
+            segment, block = part.segment, part.block
+            vectors = (block.bits, block.codes) if isinstance(block, CodeBlock) else (block.vectors,)
+            assert isinstance(block, CodeBlock) is (index is not whole)
+            for array in (segment.hashes, segment.rows, segment.counts, *vectors):
+                assert any(start <= array.ctypes.data < end for start, end in spans)
+
+
+def undumped() -> list[tuple[int, int]]:
+    """Where the mappings of this process lie that the kernel leaves out of core dumps."""
+    found, span = [], (0, 0)
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if "-" in words[0]:
+            start, end = words[0].split("-")
+            span = int(start, 16), int(end, 16)
+        elif words[0] == "VmFlags:" and "dd" in words:
+            found.append(span)
+    return found

@@ -3,14 +3,40 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
+#include <new>
 #include <random>
 #include <vector>
 
 #include "../../native/dense.hpp"
 #include "../../native/kernels.hpp"
 #include "../../native/lexical.hpp"
+#include "../../native/secret.hpp"
+
+#ifdef __linux__
+#include <sys/mman.h>
+
+// Every unmapping comes by here (the linker's --wrap): what is given back can be looked at.
+namespace {
+const std::byte* watched = nullptr;
+std::size_t watched_size = 0;
+int given_back = 0;
+bool clean = false;
+}  // namespace
+
+extern "C" int __real_munmap(void* data, std::size_t size);
+extern "C" int __wrap_munmap(void* data, std::size_t size) {
+    const auto* first = static_cast<const std::byte*>(data);
+    if (watched != nullptr && first <= watched && watched + watched_size <= first + size) {
+        ++given_back;
+        clean = std::all_of(watched, watched + watched_size, [](std::byte one) { return one == std::byte{0}; });
+    }
+    return __real_munmap(data, size);
+}
+#endif
 
 namespace {
 
@@ -169,20 +195,58 @@ void test_lexical(const Kernels& run) {
     const std::vector<std::uint16_t> outside = {0, 5, 1, 2, 4}, falling = {4, 0, 1, 2, 4};
     const std::vector<std::int32_t> backward = {0, 6, 2, 5}, beyond = {0, 2, 2, 6};
     const std::vector<std::uint64_t> unordered = {5, 5, 6};
+    const std::vector<std::int32_t> negative = {3, 1, -9, 0, 4};
     for (const Postings& broken : {
              Postings{hashes.data(), starts.data(), 3, outside.data(), counts.data(), 5, lengths.data(), 5},
              Postings{hashes.data(), starts.data(), 3, falling.data(), counts.data(), 5, lengths.data(), 5},
              Postings{hashes.data(), backward.data(), 3, rows.data(), counts.data(), 5, lengths.data(), 5},
              Postings{hashes.data(), beyond.data(), 3, rows.data(), counts.data(), 5, lengths.data(), 5},
              Postings{unordered.data(), starts.data(), 3, rows.data(), counts.data(), 5, lengths.data(), 5},
+             Postings{hashes.data(), starts.data(), 3, rows.data(), counts.data(), 5, negative.data(), 5},
          }) {
         expect(!is_sound(broken), "broken postings", run.name);
     }
 }
 
+void test_secrets() {
+    std::byte stack[40];
+    std::fill(std::begin(stack), std::end(stack), std::byte{7});
+    wipe(stack, sizeof stack);
+    for (const std::byte one : stack) {
+        expect(one == std::byte{0}, "wipe", "secrets");
+    }
+#ifdef __linux__
+    for (const bool key : {false, true}) {
+        for (const std::size_t size : {1, 33, 4096, 100000, 5 << 20}) {
+            {
+                const SecretPages pages(size, key);
+                expect(reinterpret_cast<std::uintptr_t>(pages.data()) % 64 == 0, "alignment", "secrets");
+                expect(std::all_of(pages.data(), pages.data() + size, [](std::byte one) { return one == std::byte{0}; }),
+                       "zeros at first", "secrets");
+                std::fill_n(pages.data(), size, std::byte{7});
+                watched = pages.data();
+                watched_size = size;
+                given_back = 0;
+            }
+            watched = nullptr;
+            expect(given_back == 1 && clean, "wiped before it is given back", "secrets");
+        }
+    }
+#endif
+    for (const std::size_t size : {~std::size_t{0}, std::size_t{1} << 62}) {
+        try {
+            const SecretPages pages(size, true);
+            expect(false, "more than there is", "secrets");
+        } catch (const std::bad_alloc&) {
+        }
+    }
+    std::puts("secrets: ok");
+}
+
 }  // namespace
 
 int main() {
+    test_secrets();
     for (const Kernels& run : kernels()) {
         test_bits(run);
         test_products(run);

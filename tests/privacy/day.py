@@ -86,9 +86,9 @@ class Day:
             raise AssertionError(f"{what} should have failed")
 
     def note_keys(self, vault: Vault, name: str) -> None:
-        self.keys[f"master key, {name}"] = bytes(vault.master._living())
+        self.keys[f"master key, {name}"] = bytes(vault.master._key.view())
         for purpose in Purpose:
-            self.keys[f"{purpose} key, {name}"] = vault.master.derive(purpose)
+            self.keys[f"{purpose} key, {name}"] = bytes.fromhex(vault.master.derive(purpose).hex())
 
     def note_recovery(self, text: str) -> None:
         self.recovery_keys.append(text)

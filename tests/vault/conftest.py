@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeperso.secrecy import Secret, plain
 from edgeperso.types import AdapterForm, Granularity, Kind, Objective, Record
 from edgeperso.vault import KeyFile, Vault
 from edgeperso.vault.adapters import AdapterState, NewAdapter
@@ -59,7 +60,7 @@ def lora() -> Callable[..., NewAdapter]:
     return make
 
 
-def _decrypted_pages(home: Path, key: bytes) -> bytes:
+def _decrypted_pages(home: Path, key: Secret) -> bytes:
     """Every page of the database file as it lies in clear behind the encryption, freed ones too."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -70,12 +71,12 @@ def _decrypted_pages(home: Path, key: bytes) -> bytes:
         page = raw[start : start + page_bytes]
         body = page[16:-reserve] if start == 0 else page[:-reserve]
         iv = page[-reserve : -reserve + 16]
-        decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
+        decryptor = Cipher(algorithms.AES(plain(key)), modes.CBC(iv)).decryptor()
         out.append(decryptor.update(body))
     return b"".join(out)
 
 
 @pytest.fixture
-def decrypted_pages() -> Callable[[Path, bytes], bytes]:
+def decrypted_pages() -> Callable[[Path, Secret], bytes]:
     """``decrypted_pages(home, key)``, see `_decrypted_pages`."""
     return _decrypted_pages

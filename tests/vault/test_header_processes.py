@@ -42,10 +42,10 @@ def exit_code(pid: int) -> int:
 
 def test_changes_of_several_processes_all_take_place(tmp_path: Path) -> None:
     """Four processes renew the recovery key four times each while a fifth reads: refused or done, never half."""
-    _, master, _ = create(tmp_path)
+    create(tmp_path)
 
     def work() -> int:
-        done = 0
+        master, done = Header.load(tmp_path, cost=CHEAP).unlock(OLD), 0
         while done < 4:
             try:
                 Header.load(tmp_path, cost=CHEAP).new_recovery(master)
@@ -95,10 +95,11 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit_bytes", [0, 1, 100, 1000])
 def test_a_disk_that_takes_no_more(tmp_path: Path, limit_bytes: int) -> None:
-    header, master, _ = create(tmp_path / "home")
+    header, _, _ = create(tmp_path / "home")
     before = header.to_bytes()
 
     def work() -> int:
+        master = header.unlock(OLD)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
         for attempt in (lambda: header.new_recovery(master), lambda: create(tmp_path / "other")):

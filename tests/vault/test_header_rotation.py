@@ -11,6 +11,7 @@ import keyring.core
 import pytest
 
 from edgeperso.errors import EdgepersoError, ReadOnly, UsageError, VaultError, WrongKey
+from edgeperso.secrecy import SecretBytes
 from edgeperso.vault.credentials import KeyFile, OsKeyring, Passphrase, RecoveryKey, WrapType
 from edgeperso.vault.header import Condition, Header
 from edgeperso.vault.keys import Argon2Cost, MasterKey
@@ -190,7 +191,8 @@ def test_a_kill_at_any_write_leaves_the_old_or_the_new_state(tmp_path: Path, nam
         header, old, _ = create(home)
         new = header.begin_rotation(old) if rotating else None
         before = header.to_bytes()
-        died = _killed_at(step, lambda header=header, old=old: change(header, old))  # type: ignore[misc]
+        raw = bytes(old._key.view())
+        died = _killed_at(step, lambda header=header, raw=raw: change(header, _again(raw, header)))  # type: ignore[misc]
         found = load(home)
         changed = found.to_bytes() != before
         if (home / "header.json").read_bytes() != (home / "header.backup.json").read_bytes():
@@ -205,6 +207,11 @@ def test_a_kill_at_any_write_leaves_the_old_or_the_new_state(tmp_path: Path, nam
         step += 1
     assert outcomes == {(False, True), (True, True), (True, False)}
     assert step > 10
+
+
+def _again(raw: bytes, header: Header) -> MasterKey:
+    """The key in a forked process, into which it doesn't come along."""
+    return MasterKey(SecretBytes.of(raw), header.vault_id)
 
 
 def _check_pending(header: Header, master: MasterKey, *, rotating: bool) -> None:

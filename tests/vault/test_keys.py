@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeperso.errors import UnlockError, UsageError, WrongKey
+from edgeperso.secrecy import SecretBytes
 from edgeperso.vault import keys
 from edgeperso.vault.keys import Argon2Cost, MasterKey, Purpose
 
@@ -26,17 +27,17 @@ def hkdf_sha256(secret: bytes, salt: bytes, info: bytes) -> bytes:
 
 @pytest.mark.parametrize("purpose", list(Purpose))
 def test_derives_by_hkdf_with_the_vault_id_as_salt(purpose: Purpose) -> None:
-    master = MasterKey(bytearray(range(32)), VAULT_ID)
+    master = MasterKey(SecretBytes.of(bytes(range(32))), VAULT_ID)
     expected = hkdf_sha256(bytes(range(32)), bytes.fromhex(VAULT_ID), b"edgeperso/v1/" + purpose.value.encode())
     assert master.derive(purpose) == expected
     assert master.derive(purpose.value) == expected
 
 
 def test_purposes_and_vaults_get_different_keys() -> None:
-    here, there = (MasterKey(bytearray(range(32)), vault) for vault in (VAULT_ID, "ff" * 16))
-    derived = {key.derive(purpose) for key in (here, there) for purpose in Purpose}
+    here, there = (MasterKey(SecretBytes.of(bytes(range(32))), vault) for vault in (VAULT_ID, "ff" * 16))
+    derived = {key.derive(purpose).hex() for key in (here, there) for purpose in Purpose}
     assert len(derived) == 2 * len(Purpose)
-    assert bytes(range(32)) not in derived
+    assert bytes(range(32)).hex() not in derived
 
 
 def test_an_unknown_purpose_is_refused() -> None:
@@ -49,8 +50,7 @@ def test_master_keys_are_random() -> None:
 
 
 def test_the_bytes_never_show() -> None:
-    raw = bytearray(b"\xab" * 32)
-    master = MasterKey(raw, VAULT_ID)
+    master = MasterKey(SecretBytes.of(b"\xab" * 32), VAULT_ID)
     for shown in (repr(master), str(master), f"{master}", f"{[master]}"):
         assert "ab" * 4 not in shown
         assert "xab" not in shown
@@ -61,11 +61,12 @@ def test_the_bytes_never_show() -> None:
 
 
 def test_wiping_overwrites_and_disables() -> None:
-    raw = bytearray(b"\xab" * 32)
-    master = MasterKey(raw, VAULT_ID)
+    key = SecretBytes.of(b"\xab" * 32)
+    kept = key.view()[:]
+    master = MasterKey(key, VAULT_ID)
     master.wipe()
     master.wipe()
-    assert raw == bytes(32)
+    assert kept == bytes(32)
     for use in (lambda: master.derive(Purpose.DATABASE), lambda: master.matches(master)):
         with pytest.raises(UsageError):
             use()
@@ -73,7 +74,7 @@ def test_wiping_overwrites_and_disables() -> None:
 
 def test_a_key_of_another_size_is_refused() -> None:
     with pytest.raises(UsageError):
-        MasterKey(bytearray(31), VAULT_ID)
+        MasterKey(SecretBytes(31), VAULT_ID)
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=64))
@@ -91,6 +92,22 @@ def test_what_was_sealed_opens_with_the_same_key_and_context_only(key: bytes, aa
             keys.unseal(*attempt)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+
+def test_nothing_is_made_with_a_key_that_is_wiped_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by another thread that locks the vault: what was computed may have come from zeros."""
+    key = SecretBytes.of(b"k" * 32)
+
+    class Slow:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def derive_into(self, *_: object) -> None:
+            key.close()
+
+    monkeypatch.setattr(keys, "HKDF", Slow)
+    with pytest.raises(UsageError, match="locked"):
+        MasterKey(key, VAULT_ID).derive(Purpose.BACKUP)
 
 
 def test_nonces_are_fresh() -> None:
@@ -121,7 +138,7 @@ def test_too_little_memory_for_argon2_is_said(monkeypatch: pytest.MonkeyPatch) -
         def __init__(self, **_: object) -> None:
             pass
 
-        def derive(self, _: bytes) -> bytes:
+        def derive_into(self, _: bytes, __: memoryview) -> int:
             raise MemoryError
 
     monkeypatch.setattr(keys, "Argon2id", Starving)

@@ -5,6 +5,7 @@ import pytest
 
 from edgeperso.errors import DataInvalid, EmbedderMismatch, NotFound, UsageError
 from edgeperso.types import Role
+from edgeperso.vault.erasure import erase, plan
 
 
 def unit(n: int, dim: int = 8) -> np.ndarray:
@@ -80,6 +81,15 @@ class TestSegments:
     def test_ids_must_ascend(self, vault, wrong) -> None:
         with pytest.raises(UsageError):
             vault.segments.put("dense", "e", 0, np.array(wrong, dtype=np.int64), b"")
+
+    def test_unchanged_are_those_still_there_with_their_text(self, vault, ids) -> None:
+        before = vault.generation
+        assert vault.segments.unchanged(ids[1], ids[3], before).tolist() == ids[1:4]
+        vault.memories.edit(ids[2], "another text")
+        erase(vault, plan(vault, ids=[ids[3]]))
+        assert vault.segments.unchanged(ids[0], ids[4], before).tolist() == [ids[0], ids[1], ids[4]]
+        assert vault.segments.unchanged(ids[0], ids[4], vault.generation).tolist() == [*ids[:3], ids[4]]
+        assert vault.segments.unchanged(ids[4] + 1, ids[4] + 9, before).tolist() == []
 
 
 class TestFacts:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Final
 
+from edgeperso.secrecy import seclude
 from edgeperso.vault import Vault
 from edgeperso_federated.broker.desk import Desk
 from edgeperso_federated.broker.device import Device
 from edgeperso_federated.broker.server import Broker
 
-__all__ = ["run_broker", "seclude"]
-
-_PR_SET_DUMPABLE: Final = 4
+__all__ = ["run_broker"]
 
 
 def run_broker(vault: Vault, model: Path, path: Path, stop: Event, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -35,10 +31,3 @@ def run_broker(vault: Vault, model: Path, path: Path, stop: Event, *, ready: Cal
     broker = Broker(Desk(Device(vault, model), stop), path)
     ready()
     broker.serve(stop)
-
-
-def seclude() -> None:
-    """From now on no other process of this user may read this one's memory (``ptrace``, ``/proc/PID/mem``), and a crash
-    writes no image of it. The administrator can still do both."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
