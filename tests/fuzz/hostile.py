@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso import kernels, payload
+from edgeperso import kernels
+from edgeperso.index import payload
 from edgeperso.index.attributes import STRING_COLUMNS, decode_attributes
 from edgeperso.index.blocks import BitStages
 from edgeperso.index.code_scan import CodeBlock, CodeScan

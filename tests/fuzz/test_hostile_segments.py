@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edgeperso import kernels, payload
+from edgeperso import kernels
+from edgeperso.index import payload
 from edgeperso.index.payload import SegmentInvalid
 from edgeperso.index.segment import decode
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeperso.index import code_scan, kernels
+from edgeperso import kernels
+from edgeperso.index import code_scan
 from edgeperso.index.code_scan import CodeBlock, CodeScan, NumpyStages, Stages
 from edgeperso.index.codes import codes_of
 from edgeperso.index.dense import DenseScan, VectorBlock

@@ -9,7 +9,8 @@ import bm25s
 import numpy as np
 import pytest
 
-from edgeperso.index import Analyzer, kernels
+from edgeperso import kernels
+from edgeperso.index import Analyzer
 from edgeperso.index.lexical import Bm25, NativeBm25
 from edgeperso.index.scoring import LexicalScorer, lexical_scorer
 from edgeperso.index.segment import Segment, build_segment
