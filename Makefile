@@ -25,7 +25,7 @@ demo: setup
 	@$(PY) scripts/demo.py
 
 test: setup lint
-	$(PY) -m pytest --cov --cov-report=term
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
 lint: $(STAMPS)/package
 	$(PY) -m ruff check .

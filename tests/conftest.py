@@ -14,6 +14,15 @@ from edgeperso.types import Float32, Progress
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_configure() -> None:
+    """Of several workers each keeps to a core of its own: threads of two that share one wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+        os.environ["OMP_NUM_THREADS"] = "1"
+
+
 class FakeEmbedder:
     """Bag of hashed words: texts that share words are near, and nothing has to be loaded."""
 

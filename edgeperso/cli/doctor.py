@@ -77,7 +77,8 @@ def _kernels() -> Check:
     if kernels.AVAILABLE:
         from edgeperso import _native
 
-        return Check("native kernels", State.OK, ", ".join(_native.implementations()))
+        search, encoder = ", ".join(_native.implementations()), ", ".join(_native.encoders())
+        return Check("native kernels", State.OK, f"search: {search}; default embedder: {encoder}")
     amiss = "of another version; rebuild with `make setup`" if kernels.STALE else "not built"
     return Check("native kernels", State.WARNING, f"{amiss}; numpy is used")
 
