@@ -8,7 +8,6 @@ best few hundred; a memory beside those counts them, and its own scores are as e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +58,8 @@ def candidates(
     if index.is_small:
         cosine, words = index.dense.scores(vector), index.lexical.scores(terms)
         return _placed(index.columns, np.arange(len(index)), cosine, words, moments(cosine), moments(words))
-    # At once where there are two cores: both let go of the interpreter.
-    with ThreadPoolExecutor(1) as beside:
-        found = beside.submit(index.lexical.top, terms, _BEST, mask)
-        by_vector = index.dense.top(vector, _BEST, mask)
-        by_words = found.result()
+    by_vector = index.dense.top(vector, _BEST, mask)
+    by_words = index.lexical.top(terms, _BEST, mask)
     dense, lexical = Moments(by_vector.mean, by_vector.deviation), Moments(by_words.mean, by_words.deviation)
 
     def scores(rows: Int64, cosines: Known, words: Known) -> tuple[Float32, Float32]:
