@@ -230,6 +230,7 @@ def change(vault: Vault, retriever: Retriever, records: list[Record], vectors: F
         retriever.refresh()
         added.append(perf_counter() - before)
         erase(vault, plan(vault, ids=ids))
+        retriever.load()
     for id_ in np.random.default_rng(4).choice(vault.memories.ids(), len(records), replace=False).tolist():
         memory, vector = vault.memories.one(id_), vault.vectors.of(GivenVectors.id, [id_])[1]
         before = perf_counter()
