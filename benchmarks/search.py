@@ -9,8 +9,9 @@ vector; four terms out of one memory, by words. Everything on one thread.
 - ``bm25_p50_ms``, ``bm25_p95_ms``: the ten best of four terms. ``bm25_same``: the share of questions for which bm25s
   gives the same ten scores.
 - ``bandwidth_gb_s``: how fast 256 MB and more are read; ``dense_floor_ms``: what reading the bits alone takes then.
-- ``…_vs_…``: the median of a peer's times over the median of ours, which take turns: after each question to the peer,
-  whose data push ours out of the caches, five to ours.
+- ``…_vs_…``: the median of a peer's times over the median of ours, which take turns of the same length: after each
+  question to the peer as many to ours as there is time for. ``dense_after_…_ms``: the first of each turn, which finds
+  the caches full of the peer's data.
 
 A peer that can't be imported is named on standard error and left out. For a million memories: ours 0.05 GB of bits, 0.4
 of codes, 0.8 of exact vectors; the peers' copies 1.5 GB (numpy), 0.4 (usearch), 0.4 (faiss SQ8), 0.05 (faiss binary),
@@ -22,6 +23,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, cycle
 from time import perf_counter
 from typing import TypeVar
 
@@ -40,7 +42,6 @@ SOURCES, QUESTIONS = 2_400, 200
 K = 10
 K1, B = 1.2, 0.5
 PEER_SECONDS = 4.0
-OURS = 5
 
 Q = TypeVar("Q")
 T = TypeVar("T")
@@ -98,7 +99,8 @@ def by_vectors(every: Float32, n: int, seed: int, peers: set[str]) -> dict[str, 
             own, theirs, rows = in_turn(lambda question: ours.top(question, K), ten(search), questions)
             figures[f"{name}_p50_ms"] = percentile(theirs, 50)
             figures[f"{name}_recall_at_10"] = recall(rows, vectors.truth)
-            figures[f"dense_vs_{name}"] = percentile(theirs, 50) / percentile(own, 50)
+            figures[f"dense_vs_{name}"] = percentile(theirs, 50) / percentile(list(chain(*own)), 50)
+            figures[f"dense_after_{name}_ms"] = percentile([turn[0] for turn in own], 50)
     return figures
 
 
@@ -150,7 +152,7 @@ def by_words(n: int, seed: int, peers: set[str]) -> dict[str, float]:
         own, theirs, scores = in_turn(lambda question: ours.top(question, K), ten(search), questions)
         figures[f"{name}_p50_ms"] = percentile(theirs, 50)
         figures[f"{name}_p95_ms"] = percentile(theirs, 95)
-        figures[f"bm25_vs_{name}"] = percentile(theirs, 50) / percentile(own, 50)
+        figures[f"bm25_vs_{name}"] = percentile(theirs, 50) / percentile(list(chain(*own)), 50)
         if name == "bm25s":
             same = [np.allclose(mine.scores, other, rtol=1e-4) for mine, other in zip(found, scores, strict=False)]
             figures["bm25_same"] = float(np.mean(same))
@@ -189,20 +191,23 @@ def timed(search: Callable[[Q], T], questions: Sequence[Q]) -> tuple[list[float]
 
 def in_turn(
     ours: Callable[[Q], object], theirs: Callable[[Q], T], questions: Sequence[Q]
-) -> tuple[list[float], list[float], list[T]]:
-    """Seconds of each side, one question to the peer, then five to ours, until the peer has had its share of time."""
-    own: list[float] = []
+) -> tuple[list[list[float]], list[float], list[T]]:
+    """Seconds of each side, ours by turn: after one question to the peer as many to ours as it took, at least one,
+    until the peer has had its share of time. And what the peer found."""
+    own: list[list[float]] = []
     other: list[float] = []
     results: list[T] = []
     theirs(questions[0])
-    for i, question in enumerate(questions):
+    asked = cycle(questions)
+    for question in questions:
         start = perf_counter()
         results.append(theirs(question))
         other.append(perf_counter() - start)
-        for j in range(OURS):
+        own.append([])
+        while not own[-1] or sum(own[-1]) < other[-1]:
             start = perf_counter()
-            ours(questions[(OURS * i + j) % len(questions)])
-            own.append(perf_counter() - start)
+            ours(next(asked))
+            own[-1].append(perf_counter() - start)
         if sum(other) > PEER_SECONDS:
             break
     return own, other, results
