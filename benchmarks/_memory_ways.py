@@ -71,7 +71,7 @@ class Tally:
             "full_ms": median(times["full"]),
             "full_right": right["full"],
         }
-        for way in times.keys() - {"full"}:
+        for way in (way for way in times if way != "full"):
             figures[f"{way}_vs_full"] = median(one / full for one, full in zip(times[way], times["full"], strict=True))
             figures[f"{way}_right"] = right[way]
             figures[f"{way}_right_vs_full"] = right[way] / max(1, right["full"])

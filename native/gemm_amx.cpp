@@ -70,13 +70,16 @@ void tile(const std::uint8_t* a, std::size_t rows, std::size_t depth, const std:
         return;
     }
     const Shapes shapes = shapes_for(rows);
+    // Whoever else multiplies by tiles on this thread (llama.cpp may) configures them once and finds them so again.
+    Shapes before;
+    __asm__ volatile("sttilecfg %0" : "=m"(before)::"memory");
     __asm__ volatile("ldtilecfg %0" ::"m"(shapes) : "memory");
     switch (lanes) {
         case 1: tiles<1>(a, depth, panel, out); break;
         case 2: tiles<2>(a, depth, panel, out); break;
         default: tiles<3>(a, depth, panel, out); break;
     }
-    __asm__ volatile("tilerelease" ::: "memory");
+    __asm__ volatile("ldtilecfg %0" ::"m"(before) : "memory");  // also of none, which is a configuration of zeros
 }
 
 // The processor has it (CPUID leaf 7, EDX bits 24 and 25), and Linux grants it: a process has to ask before its first

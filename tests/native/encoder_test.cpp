@@ -110,12 +110,41 @@ void test_encodings(const Way& way) {
     }
 }
 
+// Another library's tiles on this thread are configured afterwards as they were before.
+void test_what_tiles_were([[maybe_unused]] const Way& way) {
+#if defined(__x86_64__) && defined(__linux__)
+    if (way.name != "amx") {
+        return;
+    }
+    alignas(64) std::uint8_t theirs[64] = {1};
+    theirs[16] = 48;  // bytes of tile 0's rows
+    theirs[48] = 7;   // and how many rows
+    const std::vector<std::uint8_t> codes(64, 3);
+    const std::vector<std::int8_t> weights(64 * 16, 2);
+    std::vector<std::int32_t> out(16);
+    for (const bool configured : {true, false}) {
+        alignas(64) std::uint8_t found[64];
+        if (configured) {
+            __asm__ volatile("ldtilecfg %0" ::"m"(theirs) : "memory");
+        } else {
+            __asm__ volatile("tilerelease" ::: "memory");
+        }
+        multiply(*way.product, codes.data(), 1, packed(weights.data(), 64, 16), 64, 16, out.data());
+        __asm__ volatile("sttilecfg %0" : "=m"(found)::"memory");
+        expect(found[0] == (configured ? 1 : 0) && found[16] == (configured ? 48 : 0) && found[48] == (configured ? 7 : 0),
+               "what tiles were", way.name);
+    }
+    __asm__ volatile("tilerelease" ::: "memory");
+#endif
+}
+
 }  // namespace
 
 int main() {
     for (const Way& way : ways()) {
         test_products(way);
         test_encodings(way);
+        test_what_tiles_were(way);
         std::printf("%.*s: ok\n", static_cast<int>(way.name.size()), way.name.data());
     }
 }
