@@ -1,4 +1,4 @@
-"""The default embedder, for benchmarks that need real vectors or what making one takes."""
+"""Where benchmarks find models, and the default embedder for those that need real vectors or what making one takes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from edgeperso.embedding import load_embedder
 from edgeperso.settings import default_models_dir
 from edgeperso.types import Embedder
 
-__all__ = ["MODEL", "default_embedder"]
+__all__ = ["MODEL", "default_embedder", "models_dir"]
 
 MODEL = "minilm-int8"
 
 
-def default_embedder() -> Embedder:
-    """Out of the checkout's own models where they were fetched, or else of the person's."""
+def models_dir() -> Path:
+    """The checkout's own models where they were fetched, or else the person's."""
     own = Path(__file__).parents[1] / "models"
-    return load_embedder(Catalogue(own if own.is_dir() else default_models_dir()), MODEL)
+    return own if own.is_dir() else default_models_dir()
+
+
+def default_embedder() -> Embedder:
+    return load_embedder(Catalogue(models_dir()), MODEL)

@@ -29,6 +29,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks._model import models_dir
 from benchmarks._report import arguments, report
 from edgeperso.adaptation.plan import ATTENTION, EVERY_MATRIX
 from edgeperso.adaptation.stacking import merged
@@ -38,7 +39,6 @@ from edgeperso.engine.gguf import check_model_file
 from edgeperso.engine.machine import physical_cores
 from edgeperso.engine.requantize import quantize_file
 from edgeperso.engine.texts import SAMPLE_TEXT
-from edgeperso.settings import default_models_dir
 from edgeperso.types import Float32
 
 RANK = 8
@@ -50,7 +50,7 @@ TEXT_TOKENS = 128
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a name of the catalogue, or a GGUF file")
-    parser.add_argument("--models-dir", type=Path, default=_models_dir())
+    parser.add_argument("--models-dir", type=Path, default=models_dir())
     parser.add_argument("--swaps", type=int, default=40)
     parser.add_argument("--threads", type=int, default=physical_cores())
     options = parser.parse_args()
@@ -161,12 +161,6 @@ def least_cosine(one: Float32, other: Float32) -> float:
 
 def text_tokens(engine: Engine) -> list[int]:
     return (engine.bos + engine.tokenize(SAMPLE_TEXT))[:TEXT_TOKENS]
-
-
-def _models_dir() -> Path:
-    """The checkout's own models where they were fetched, or else the person's."""
-    own = Path(__file__).parent.parent / "models"
-    return own if own.is_dir() else default_models_dir()
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from benchmarks._model import models_dir
 from benchmarks._report import arguments, report
 from edgeperso.catalogue import Catalogue, file_sha256
 from edgeperso.embedding import load_embedder
 from edgeperso.evals.life import read_questions
-from edgeperso.settings import default_models_dir
 from edgeperso.types import Float32
 
 _BATCH = 32
@@ -40,7 +40,7 @@ Embed = Callable[[list[str]], Float32]
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--models-dir", type=Path, default=_models_dir())
+    parser.add_argument("--models-dir", type=Path, default=models_dir())
     parser.add_argument("--n", type=int, default=256, help="texts in a round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -134,12 +134,6 @@ def _encoder(path: Path) -> Any:
     if any(name.endswith((".weight", ".bias")) for name in missing):
         raise RuntimeError(f"{len(missing)} weights of the encoder are not in the file")
     return model
-
-
-def _models_dir() -> Path:
-    """The checkout's own models where they were fetched, or else the person's."""
-    own = Path(__file__).parent.parent / "models"
-    return own if own.is_dir() else default_models_dir()
 
 
 if __name__ == "__main__":

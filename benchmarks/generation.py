@@ -28,6 +28,7 @@ from typing import Any
 
 import llama_cpp
 
+from benchmarks._model import models_dir
 from benchmarks._report import arguments, report
 from edgeperso.assistant import Assistant, Reply
 from edgeperso.catalogue import Catalogue
@@ -35,7 +36,6 @@ from edgeperso.engine import Engine, optimize
 from edgeperso.engine.machine import physical_cores
 from edgeperso.engine.speed import measure_speeds
 from edgeperso.engine.texts import SAMPLE_TEXT
-from edgeperso.settings import default_models_dir
 from edgeperso.types import Kind, Record
 from edgeperso.vault import Passphrase, Vault
 
@@ -52,7 +52,7 @@ Run = Callable[[list[int]], int]
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a name of the catalogue, or a GGUF file")
-    parser.add_argument("--models-dir", type=Path, default=_models_dir())
+    parser.add_argument("--models-dir", type=Path, default=models_dir())
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=max(1, physical_cores() - 1))
@@ -166,12 +166,6 @@ def optimized(path: Path) -> dict[str, float]:
         "optimized_prefill_tok_s": after.prefill_tok_s,
         "optimized_decode_tok_s": after.decode_tok_s,
     }
-
-
-def _models_dir() -> Path:
-    """The checkout's own models where they were fetched, or else the person's."""
-    own = Path(__file__).parent.parent / "models"
-    return own if own.is_dir() else default_models_dir()
 
 
 if __name__ == "__main__":

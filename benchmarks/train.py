@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._model import models_dir
 from benchmarks._report import arguments, report
 from edgeperso.adaptation.plan import Example, LoraShape, Plan
 from edgeperso.adaptation.training import losses, train
@@ -36,7 +37,6 @@ from edgeperso.adaptation.training.optimizer import rate_at
 from edgeperso.adaptation.training.packing import schedule
 from edgeperso.catalogue import Catalogue
 from edgeperso.engine.machine import physical_cores
-from edgeperso.settings import default_models_dir
 
 TOKENS_A_STEP = 512
 PEOPLE = ("Marit", "Jonas", "Priya", "Tomasz", "Aiko", "Leila", "Sven", "Nadia")
@@ -49,7 +49,7 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a name of the catalogue, or a GGUF file")
-    parser.add_argument("--models-dir", type=Path, default=_models_dir())
+    parser.add_argument("--models-dir", type=Path, default=models_dir())
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=physical_cores())
@@ -235,12 +235,6 @@ def _process(side: str, task: dict[str, Any]) -> dict[str, float]:
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def _models_dir() -> Path:
-    """The checkout's own models where they were fetched, or else the person's."""
-    own = Path(__file__).parent.parent / "models"
-    return own if own.is_dir() else default_models_dir()
 
 
 if __name__ == "__main__":

@@ -35,13 +35,13 @@ from time import perf_counter
 
 from benchmarks._memory_questions import about_life, about_locomo
 from benchmarks._memory_ways import N_CTX, measured
+from benchmarks._model import models_dir
 from benchmarks._report import arguments, report
 from edgeperso.assistant import Assistant
 from edgeperso.catalogue import Catalogue
 from edgeperso.engine import Engine
 from edgeperso.engine.machine import physical_cores
 from edgeperso.prompting import profile_card
-from edgeperso.settings import default_models_dir
 from edgeperso.vault import Passphrase, Vault
 
 PREFIX_TOKENS = 1000
@@ -87,7 +87,7 @@ class Start:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a name of the catalogue, or a GGUF file")
-    parser.add_argument("--models-dir", type=Path, default=_models_dir())
+    parser.add_argument("--models-dir", type=Path, default=models_dir())
     parser.add_argument("--pairs", type=int, default=3, help="cold starts, each with a restart after it")
     parser.add_argument("--threads", type=int, default=physical_cores())
     parser.add_argument("--questions", type=int, default=30, help="questions about the sample life")
@@ -188,12 +188,6 @@ def start(place: Place, *, fresh: bool) -> Start:
             state_bytes=int(kept[0] or 0) if kept else 0,
             prefix_tokens=reply.trace.budget["stable"],
         )
-
-
-def _models_dir() -> Path:
-    """The checkout's own models where they were fetched, or else the person's."""
-    own = Path(__file__).parent.parent / "models"
-    return own if own.is_dir() else default_models_dir()
 
 
 if __name__ == "__main__":

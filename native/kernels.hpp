@@ -53,8 +53,9 @@ const std::vector<Kernels>& kernels();
 
 extern const Kernels scalar_kernels;
 
-// Appends what the processor at hand can run, fastest first.
-void add_x86(std::vector<Kernels>& found);
+// Each appends its set if the processor at hand can run it.
+void add_avx512(std::vector<Kernels>& found);
+void add_avx2(std::vector<Kernels>& found);
 void add_neon(std::vector<Kernels>& found);
 
 }  // namespace edgeperso

@@ -42,7 +42,8 @@ const Kernels scalar_kernels = {"scalar", distances, portable::below,    bit_sum
 const std::vector<Kernels>& kernels() {
     static const std::vector<Kernels> found = [] {
         std::vector<Kernels> list;
-        add_x86(list);
+        add_avx512(list);
+        add_avx2(list);
         add_neon(list);
         list.push_back(scalar_kernels);
         return list;

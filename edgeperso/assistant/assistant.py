@@ -16,7 +16,7 @@ from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.export import ExportReport, export_jsonl
 from edgeperso.assistant.people import adopt
 from edgeperso.assistant.prefixes import Prefixes
-from edgeperso.assistant.readers import Reader, reader_for
+from edgeperso.assistant.readers import Reader, layout_for, reader_for
 from edgeperso.assistant.reading_ahead import ReadAhead, ReadingAhead
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.shelf import Shelf
@@ -26,13 +26,12 @@ from edgeperso.assistant.wearing import Outfit
 from edgeperso.assistant.weighing import Weighed, Weigher
 from edgeperso.catalogue import Catalogue
 from edgeperso.embedding import embed_missing, load_embedder
-from edgeperso.engine import Engine, renderer
+from edgeperso.engine import Engine
 from edgeperso.engine.optimize import best_file
 from edgeperso.engine.origin import base_sha256
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
 from edgeperso.knowledge import Preferences, derive_facts, facts_asked_for
-from edgeperso.prompting import Layout, choose_form, profile_card
 from edgeperso.retrieval import Retriever, asks_for_present, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
@@ -244,16 +243,8 @@ class Assistant(Taught):
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:
         """What judges given texts under ``task``, the model's instruction; reads ``most`` memories at once."""
         self.dress()
-        engine = self.engine
-        reader = self.reader
-        layout = Layout(
-            engine,
-            choose_form(renderer(engine.info), begin=False),
-            reader.budget(engine.info.n_ctx),
-            bos=engine.bos,
-            profile=profile_card(self.vault.profile.all()),
-            task=task,
-        )
+        engine, reader = self.engine, self.reader
+        layout = layout_for(engine, reader, self.vault.profile.all(), task)
         return Weigher(engine, layout, most=reader.most if most is None else most)
 
     def why(self) -> Trace:

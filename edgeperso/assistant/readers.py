@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeperso.engine import Engine, ModelInfo, renderer
-from edgeperso.prompting import Budget, Layout, choose_form, profile_card
+from edgeperso.prompting import ANSWERING, Budget, Layout, choose_form, profile_card
 
 __all__ = ["Reader", "layout_for", "reader_for"]
 
@@ -42,12 +42,14 @@ def reader_for(model: ModelInfo) -> Reader:
     return Reader(quotes=False, most=None, memory_tokens=2000, answer_tokens=512)
 
 
-def layout_for(engine: Engine, reader: Reader, profile: dict[str, str]) -> Layout:
-    """How a conversation with the person is put to ``engine``."""
+def layout_for(engine: Engine, reader: Reader, profile: dict[str, str], task: str = ANSWERING) -> Layout:
+    """How a conversation with the person is put to ``engine``; or, with another ``task`` as its instruction, what it is
+    to judge, whose answer is never begun."""
     return Layout(
         engine,
-        choose_form(renderer(engine.info), begin=reader.quotes),
+        choose_form(renderer(engine.info), begin=reader.quotes and task == ANSWERING),
         reader.budget(engine.info.n_ctx),
         bos=engine.bos,
         profile=profile_card(profile),
+        task=task,
     )

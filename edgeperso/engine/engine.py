@@ -16,13 +16,14 @@ from edgeperso.engine.beside import BesideModel
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import NativeModel, ffi
 from edgeperso.engine.prefix_cache import PrefixCache
+from edgeperso.engine.prompt import check_prompt
 from edgeperso.engine.quoting import Accept, QuotedAnswer
 from edgeperso.engine.results import ModelInfo, Sampling, Score
 from edgeperso.engine.sampling import Sampler
 from edgeperso.engine.scoring import branch_log_probs, log_prob_rows, log_softmax, score_continuations, score_tails
 from edgeperso.engine.splice import Splicer
 from edgeperso.engine.states import binding
-from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
+from edgeperso.errors import ModelError, UsageError
 from edgeperso.events import Event, emit
 from edgeperso.types import Float32
 
@@ -227,7 +228,7 @@ class Engine:
             raise UsageError("max_tokens must be 1 or more, and no stop text may be empty.")
         with self.lock:
             model = self._model
-            self._check_prompt(prompt, max_tokens)
+            check_prompt(self._model, prompt, max_tokens)
             sampler = Sampler(model, sampling or Sampling(), schema)
             ticket = next(self._tickets)
         return Generation(self, prompt, sampler, ticket=ticket, max_tokens=max_tokens, stop=tuple(stop), cancel=cancel)
@@ -251,7 +252,7 @@ class Engine:
         """
         prompt = list(tokens)
         with self.lock:
-            self._check_prompt(prompt, 0)
+            check_prompt(self._model, prompt, 0)
         return QuotedAnswer(self, prompt, sources, max_tokens=max_tokens, accept=accept, cancel=cancel)
 
     def score(self, prefix: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[Score]:
@@ -263,7 +264,7 @@ class Engine:
             UsageError: a token id that the model lacks.
         """
         with self.lock:
-            self._check_prompt(list(prefix), max(map(len, continuations), default=0))
+            check_prompt(self._model, prefix, max(map(len, continuations), default=0))
             for continuation in continuations:
                 self._model.check_tokens(continuation)
             self._evaluate(prefix)
@@ -282,7 +283,7 @@ class Engine:
         if not all(context and tail for context, tail in branches):
             raise UsageError("A context and a tail must have tokens.")
         with self.lock:
-            self._check_prompt(list(prefix), max((len(c) + len(t) for c, t in branches), default=0))
+            check_prompt(self._model, prefix, max((len(c) + len(t) for c, t in branches), default=0))
             self._cache.hold(list(prefix))
             return score_tails(self._model, branches)
 
@@ -293,7 +294,7 @@ class Engine:
             As `score`.
         """
         with self.lock:
-            self._check_prompt(list(tokens), 0)
+            check_prompt(self._model, tokens, 0)
             self._evaluate(tokens)
             return log_softmax(self._model.logits())
 
@@ -307,7 +308,7 @@ class Engine:
         if not tokens:
             raise UsageError("There are no tokens to give log-probabilities for.")
         with self.lock:
-            self._check_prompt(list(prefix), len(tokens))
+            check_prompt(self._model, prefix, len(tokens))
             self._model.check_tokens(tokens)
             self._evaluate(prefix)
             return log_prob_rows(self._model, tokens)
@@ -324,7 +325,7 @@ class Engine:
             As `score`; QuestionTooLong also for a branch of more than 512 tokens.
         """
         with self.lock:
-            self._check_prompt(list(prefix), max(map(len, branches), default=0))
+            check_prompt(self._model, prefix, max(map(len, branches), default=0))
             for branch in branches:
                 self._model.check_tokens(branch)
             self._evaluate(prefix)
@@ -370,12 +371,3 @@ class Engine:
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         self.advance(list(tokens), None, None)
-
-    def _check_prompt(self, tokens: list[int], room: int) -> None:
-        if not tokens:
-            raise EmptyQuestion("There is nothing to go on from: the prompt has no tokens.")
-        if len(tokens) + room > self.info.n_ctx:
-            raise QuestionTooLong(
-                f"{len(tokens)} prompt tokens and {room} more don't fit a context of {self.info.n_ctx} tokens."
-            )
-        self._model.check_tokens(tokens)

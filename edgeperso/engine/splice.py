@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from edgeperso.engine.beside import BesideModel
 from edgeperso.engine.generation import Advance, Generation
 from edgeperso.engine.native import N_BATCH
+from edgeperso.engine.prompt import check_prompt
 from edgeperso.engine.results import Sampling
 from edgeperso.engine.sampling import Sampler
-from edgeperso.errors import EmptyQuestion, ModelError, QuestionTooLong, UsageError
+from edgeperso.errors import EmptyQuestion, ModelError, UsageError
 
 __all__ = ["MOST_NOTE_TOKENS", "Part", "Splicer"]
 
@@ -119,18 +120,13 @@ class Splicer:
         prompt = [token for part in parts for token in part.tokens]
         if max_tokens < 1 or not all(stop):
             raise UsageError("max_tokens must be 1 or more, and no stop text may be empty.")
-        if not prompt or not parts[-1].tokens:
+        if not parts or not parts[-1].tokens:
             raise EmptyQuestion("There is nothing to go on from: the prompt, or its last part, has no tokens.")
         if parts[0].load or parts[-1].load:
             raise UsageError("The first and the last part of a spliced prompt must be evaluated.")
         with self.lock:
             model = self._model
-            model.check_tokens(prompt)
-            fits = model.n_ctx - model.position + len(model.held)
-            if len(prompt) + max_tokens > fits:
-                raise QuestionTooLong(
-                    f"{len(prompt)} prompt tokens and {max_tokens} more don't fit a context of {fits} tokens."
-                )
+            check_prompt(model, prompt, max_tokens)
             sampler = Sampler(model, sampling or Sampling(), None)
             ticket = next(self._tickets)
         run = _Run(self, tuple(parts))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from edgeperso.prompting.answer_type import AnswerType, answer_type, may_answer
 from edgeperso.prompting.begun import begun_answer
-from edgeperso.prompting.forms import ChatForm, CompletionForm, Form, Render, choose_form
+from edgeperso.prompting.forms import ANSWERING, ChatForm, CompletionForm, Form, Render, choose_form
 from edgeperso.prompting.layout import Budget, Dropped, Layout, OpenTurn, Prompt, profile_card
 from edgeperso.prompting.pieces import tokenize_pieces, yes_no_tokens
 from edgeperso.prompting.quote import quotable, quote
 from edgeperso.prompting.wide import FRESH_TOKENS, Span, Wide
 
 __all__ = [
+    "ANSWERING",
     "FRESH_TOKENS",
     "AnswerType",
     "Budget",

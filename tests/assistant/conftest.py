@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from edgeperso.assistant import Assistant, open_assistant
 from edgeperso.catalogue import Catalogue
 from edgeperso.embedding import load_embedder
-from edgeperso.engine import Engine
-from edgeperso.types import Embedder
+from edgeperso.engine import Engine, SoftPrompt, adapter_to_bytes
+from edgeperso.types import AdapterForm, Embedder, Granularity, Objective
 from edgeperso.vault import KeyFile, Vault
+from edgeperso.vault.adapters import AdapterState, NewAdapter
 
 NOW_MS = 1_760_000_000_000
 
@@ -75,6 +77,34 @@ def opener(
 def me(opener: Opener) -> Assistant:
     """An assistant on the real small model and embedder, with an empty vault."""
     return opener()
+
+
+Wear = Callable[[Assistant, Sequence[int]], int]
+
+
+@pytest.fixture
+def wear() -> Wear:
+    """``wear(me, ids)`` makes a soft prompt that learnt from these memories, and wears it; returns its id."""
+
+    def worn(me: Assistant, memories: Sequence[int]) -> int:
+        values = np.random.default_rng(1).standard_normal((3, 64)).astype(np.float32)
+        soft = SoftPrompt(me.engine.info.base_sha256, "llama", values)
+        new = NewAdapter(
+            name="mine",
+            form=AdapterForm.SOFT,
+            objective=Objective.TEXT,
+            granularity=Granularity.USER,
+            base_sha256=soft.base_sha256,
+            base_name="tiny",
+            rank=3,
+            alpha=0.0,
+            state=AdapterState.READY,
+        )
+        stored = me.vault.adapters.add(new, adapter_to_bytes(soft), memories=memories)
+        me.vault.adapters.wear(Granularity.USER, stored.id)
+        return stored.id
+
+    return worn
 
 
 @pytest.fixture(scope="session")

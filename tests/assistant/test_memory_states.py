@@ -7,24 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from edgeperso.assistant import Assistant, Reply, reading_ahead, splicing
-from edgeperso.engine import Part, SoftPrompt, adapter_to_bytes
+from edgeperso.engine import Part
 from edgeperso.errors import VaultBusy
-from edgeperso.types import AdapterForm, Granularity, Kind, Objective, Record
-from edgeperso.vault.adapters import AdapterState, NewAdapter
+from edgeperso.types import Kind, Record
 
 QUESTION = "Where is my bike?"
 CARD = {"name": "Ines Verhulst", "city": "Ghent", "works as": "a luthier, on Mondays to Thursdays"}
 DAY_MS = 86_400_000
 COUNT = 12
 Start = Callable[..., Assistant]
+Wear = Callable[[Assistant, Sequence[int]], int]
 
 
 @pytest.fixture(autouse=True)
@@ -188,27 +187,9 @@ def test_another_model_or_context_has_states_of_its_own(
     assert spliced(ask(start())) > 0, "there was room for all of them"
 
 
-def wear(me: Assistant, memory_id: int) -> None:
-    values = np.random.default_rng(1).standard_normal((3, 64)).astype(np.float32)
-    soft = SoftPrompt(me.engine.info.base_sha256, "llama", values)
-    new = NewAdapter(
-        name="mine",
-        form=AdapterForm.SOFT,
-        objective=Objective.TEXT,
-        granularity=Granularity.USER,
-        base_sha256=soft.base_sha256,
-        base_name="tiny",
-        rank=3,
-        alpha=0.0,
-        state=AdapterState.READY,
-    )
-    stored = me.vault.adapters.add(new, adapter_to_bytes(soft), memories=[memory_id])
-    me.vault.adapters.wear(Granularity.USER, stored.id)
-
-
-def test_an_adapter_has_states_of_its_own_that_go_with_what_it_learnt(me: Assistant) -> None:
+def test_an_adapter_has_states_of_its_own_that_go_with_what_it_learnt(me: Assistant, wear: Wear) -> None:
     me.read_ahead()
-    wear(me, 1)
+    wear(me, [1])
     assert spliced(ask(me)) == 0
     assert me.read_ahead().read == COUNT
     assert spliced(ask(me)) > 0

@@ -12,14 +12,13 @@ import pytest
 
 from edgeperso.assistant import Assistant, Reply
 from edgeperso.assistant.prefixes import LEAST_TOKENS, Prefixes
-from edgeperso.engine import Engine, SoftPrompt, Worn, adapter_to_bytes
+from edgeperso.engine import Engine, SoftPrompt, Worn
 from edgeperso.errors import VaultBusy
-from edgeperso.types import AdapterForm, Granularity, Objective
-from edgeperso.vault.adapters import AdapterState, NewAdapter
 
 CARD = {"name": "Ines Verhulst", "city": "Ghent", "works as": "a luthier, on Mondays to Thursdays"}
 QUESTION = "Where is my bike?"
 Start = Callable[..., Assistant]
+Wear = Callable[[Assistant, Sequence[int]], int]
 WARM: list[bool] = []
 """Of each question, whether the engine held its beginning before anything was evaluated for it."""
 
@@ -128,29 +127,11 @@ def test_a_model_file_that_was_exchanged_under_its_name_begins_anew(
     assert not warm(start())
 
 
-def wear(me: Assistant, seed: int) -> int:
-    values = np.random.default_rng(seed).standard_normal((3, 64)).astype(np.float32)
-    soft = SoftPrompt(me.engine.info.base_sha256, "llama", values)
-    new = NewAdapter(
-        name="mine",
-        form=AdapterForm.SOFT,
-        objective=Objective.TEXT,
-        granularity=Granularity.USER,
-        base_sha256=soft.base_sha256,
-        base_name="tiny",
-        rank=3,
-        alpha=0.0,
-        state=AdapterState.READY,
-    )
-    ids = [memory.id for memory in me.vault.memories.scan()]
-    stored = me.vault.adapters.add(new, adapter_to_bytes(soft), memories=ids)
-    me.vault.adapters.wear(Granularity.USER, stored.id)
-    return stored.id
-
-
-def test_an_adapter_has_a_state_of_its_own_that_is_forgotten_with_what_it_learnt(me: Assistant, start: Start) -> None:
+def test_an_adapter_has_a_state_of_its_own_that_is_forgotten_with_what_it_learnt(
+    me: Assistant, start: Start, wear: Wear
+) -> None:
     ask(me)
-    wear(me, 1)
+    wear(me, [memory.id for memory in me.vault.memories.scan()])
     worn = ask(me)
     assert not WARM[-1]
     again = ask(start())

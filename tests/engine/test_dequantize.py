@@ -93,7 +93,9 @@ def test_a_size_that_does_not_fit(count: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "out", [np.empty(32), np.empty(64, np.float32)[::2], np.frombuffer(bytes(128), np.float32)], ids=str
+    "out",
+    [np.zeros(32), np.zeros(64, np.float32)[::2], np.frombuffer(bytes(128), np.float32)],
+    ids=["float64", "with gaps", "read-only"],
 )
 def test_an_array_that_can_not_take_floats(out: np.ndarray) -> None:
     with pytest.raises(UsageError):
