@@ -226,6 +226,21 @@ STATES_SCHEMA: Final = (
     "CREATE INDEX segments_span ON segments (low_id, high_id)",
 )
 
+_VECTORS_BY_KEY: Final = (
+    # One place for each vector: read by its memory and space it costs one page, not one of an index as well.
+    """CREATE TABLE vectors_by_key (
+        key INTEGER PRIMARY KEY CHECK (key = memory_id * 65536 + space_id AND space_id < 65536),
+        memory_id INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+        space_id INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+        data BLOB NOT NULL
+    ) STRICT""",
+    """INSERT INTO vectors_by_key (key, memory_id, space_id, data)
+        SELECT memory_id * 65536 + space_id, memory_id, space_id, data FROM vectors ORDER BY memory_id, space_id""",
+    "DROP TABLE vectors",
+    "ALTER TABLE vectors_by_key RENAME TO vectors",
+    "CREATE INDEX vectors_memory ON vectors (memory_id, space_id)",
+)
+
 
 def _first(database: Database) -> None:
     for statement in FIRST_SCHEMA:
@@ -242,10 +257,16 @@ def _states(database: Database) -> None:
         database.execute(statement)
 
 
+def _vectors_by_key(database: Database) -> None:
+    for statement in _VECTORS_BY_KEY:
+        database.execute(statement)
+
+
 MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {
     "2025-01 first": _first,
     "2026-11 adapters": _adapters,
     "2026-11 states": _states,
+    "2026-11 vectors by key": _vectors_by_key,
 }
 """By name, in order. A step that was ever released is never changed: add another one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,10 +17,12 @@ from edgeperso.vault.meta import bump_generation
 __all__ = ["Vectors"]
 
 # A memory that was forgotten, or edited after its text was read, gets no vector: it would bring the old text back.
-_PUT: Final = """INSERT OR REPLACE INTO vectors (space_id, memory_id, data)
-    SELECT ?, id, ? FROM memories WHERE id = ? AND revision <= ?"""
+_PUT: Final = """INSERT OR REPLACE INTO vectors (key, memory_id, space_id, data)
+    SELECT ?, id, ?, ? FROM memories WHERE id = ? AND revision <= ?"""
 _ANY_REVISION: Final = 2**62
-_LAST_ID: Final = 2**62
+_LAST_ID: Final = 2**47 - 2
+_SPACES: Final = 1 << 16
+"""A vector's key is its memory's id, times this, plus its space's."""
 
 
 class Vectors:
@@ -56,7 +58,11 @@ class Vectors:
             space = self._space(embedder_id, vectors.shape[1])
             self._drop_codes_of_replaced(embedder_id, space, [int(id_) for id_ in ids])
             stored = self._database.executemany(
-                _PUT, ((space, row.tobytes(), int(id_), newest) for id_, row in zip(ids, data, strict=True))
+                _PUT,
+                (
+                    (int(id_) * _SPACES + space, space, row.tobytes(), int(id_), newest)
+                    for id_, row in zip(ids, data, strict=True)
+                ),
             )
             bump_generation(self._database)
         return stored
@@ -75,23 +81,26 @@ class Vectors:
     def load(self, embedder_id: str, after_id: int = 0, up_to_id: int = _LAST_ID) -> tuple[Int64, NDArray[np.float16]]:
         """``int64[n]`` ids, ascending, and their ``float16[n, dim]`` vectors, of the memories beyond ``after_id`` and
         up to ``up_to_id``."""
-        return self._load(embedder_id, [("memory_id > ? AND memory_id <= ?", [after_id, up_to_id])])
+        first, last = ((min(id_, _LAST_ID) + 1) * _SPACES for id_ in (after_id, up_to_id))
+        return self._load(embedder_id, lambda space: [("key >= ? AND key < ? AND space_id = ?", [first, last, space])])
 
     def of(self, embedder_id: str, ids: Sequence[int] | Int64) -> tuple[Int64, NDArray[np.float16]]:
         """``int64[n]`` and ``float16[n, dim]``: those of the memories ``ids`` that have a vector, ascending, and it."""
         wanted = sorted({int(id_) for id_ in ids})
-        return self._load(embedder_id, [(f"memory_id IN {marks}", page) for marks, page in pages(wanted)])
+        return self._load(embedder_id, lambda space: _having(wanted, space))
 
-    def _load(self, embedder_id: str, conditions: Sequence[tuple[str, list[int]]]) -> tuple[Int64, NDArray[np.float16]]:
+    def _load(
+        self, embedder_id: str, conditions: Callable[[int], Iterable[tuple[str, list[int]]]]
+    ) -> tuple[Int64, NDArray[np.float16]]:
         row = self._database.row("SELECT id, dim FROM spaces WHERE embedder = ?", (embedder_id,))
         if row is None:
             return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float16)
         space, dim = row
-        sql = "SELECT memory_id, data FROM vectors WHERE space_id = ? AND {} ORDER BY memory_id"
+        sql = "SELECT memory_id, data FROM vectors WHERE {} ORDER BY key"
         rows = [
             row
-            for condition, values in conditions
-            for row in self._database.rows(sql.format(condition), (space, *values))
+            for condition, values in conditions(space)
+            for row in self._database.rows(sql.format(condition), values)
         ]
         ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
         data = np.frombuffer(b"".join([data for _, data in rows]), dtype="<f2")
@@ -122,8 +131,8 @@ class Vectors:
 
     def _drop_codes_of_replaced(self, embedder_id: str, space: int, ids: Sequence[int]) -> None:
         """Before vectors are stored: where one is there already, what segments keep of this space is out of date."""
-        sql = "SELECT 1 FROM vectors WHERE space_id = ? AND memory_id IN {} LIMIT 1"
-        if any(self._database.row(sql.format(marks), (space, *page)) for marks, page in pages(ids)):
+        sql = "SELECT 1 FROM vectors WHERE {} LIMIT 1"
+        if any(self._database.row(sql.format(condition), keys) for condition, keys in _having(ids, space)):
             self._database.execute("DELETE FROM segments WHERE space = ?", (embedder_id,))
 
     def _space(self, embedder_id: str, dim: int) -> int:
@@ -133,3 +142,9 @@ class Vectors:
         if row[1] != dim:
             raise EmbedderMismatch(f"The space has {row[1]} dimensions, the vectors {dim}.")
         return int(row[0])
+
+
+def _having(ids: Sequence[int], space: int) -> Iterator[tuple[str, list[int]]]:
+    """Conditions for the vectors of ``ids``, in pages, each with its values."""
+    for marks, page in pages([id_ * _SPACES + space for id_ in ids]):
+        yield f"key IN {marks}", page

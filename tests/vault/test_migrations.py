@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeperso.errors import VaultTooNew
@@ -18,6 +19,8 @@ ADAPTERS_SCHEMA = HERE / "schema_2026_11.sql"
 """The same once adapters came."""
 STATES_SCHEMA = HERE / "schema_2026_11_states.sql"
 """The same once the model's states came."""
+KEYED_SCHEMA = HERE / "schema_2026_11_keyed.sql"
+"""The same once vectors had keys."""
 
 
 @pytest.fixture
@@ -36,7 +39,9 @@ def schema(database: Database) -> str:
     return "".join(f"{sql};\n" for (sql,) in rows)
 
 
-@pytest.mark.parametrize(("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA), (3, STATES_SCHEMA)])
+@pytest.mark.parametrize(
+    ("steps", "frozen"), [(1, FIRST_SCHEMA), (2, ADAPTERS_SCHEMA), (3, STATES_SCHEMA), (4, KEYED_SCHEMA)]
+)
 def test_the_released_steps_make_the_frozen_schemas(database: Database, monkeypatch, steps: int, frozen: Path) -> None:
     monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:steps]))
     migrate(database)
@@ -83,6 +88,29 @@ def test_an_old_vault_learns_and_forgets(old: Path, home: Path, key: KeyFile, tm
         vault.check()
         receipt = erasure.erase(vault, erasure.plan(vault, ids=[1]))
         assert (receipt.answers, receipt.pairs, receipt.adapter_ids) == (1, 1, (1,))
+        vault.check()
+
+
+def test_vectors_keep_their_memories_when_they_get_keys(home: Path, key: KeyFile, note, monkeypatch) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:3]))
+    first, second = np.eye(3, 4, dtype=np.float16), np.eye(3, 5, 2, dtype=np.float16)
+    with Vault.create(home, key)[0] as vault:
+        ids = vault.memories.add([note("a"), note("b"), note("c")]).ids
+        for space, (embedder, vectors) in enumerate([("one", first), ("two", second)], 1):
+            vault.database.execute("INSERT INTO spaces VALUES (?, ?, ?)", (space, embedder, vectors.shape[1]))
+            vault.database.executemany(
+                "INSERT INTO vectors VALUES (?, ?, ?)",
+                [(space, id_, row.tobytes()) for id_, row in zip(ids[::-1], vectors, strict=True)],
+            )
+    monkeypatch.undo()
+    with Vault.open(home, key) as vault:
+        assert vault.vectors.spaces() == [("one", 4, 3), ("two", 5, 3)]
+        for embedder, vectors in (("one", first), ("two", second)):
+            there, read = vault.vectors.load(embedder)
+            assert (there.tolist(), read.tolist()) == (list(ids), vectors[::-1].tolist())
+        erasure.erase(vault, erasure.plan(vault, ids=[ids[1]]))
+        assert vault.vectors.of("two", ids)[0].tolist() == [ids[0], ids[2]]
+        assert vault.database.row("SELECT count(*) FROM vectors") == (4,)
         vault.check()
 
 

@@ -1,0 +1,204 @@
+CREATE TABLE adapter_chunks (
+        adapter_id INTEGER NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (adapter_id, number)
+    ) STRICT;
+CREATE TABLE adapter_sources (
+        adapter_id INTEGER NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        PRIMARY KEY (adapter_id, kind, source_id)
+    ) STRICT, WITHOUT ROWID;
+CREATE INDEX adapter_sources_source ON adapter_sources (kind, source_id);
+CREATE TABLE adapters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        form TEXT NOT NULL,
+        objective TEXT NOT NULL,
+        granularity TEXT NOT NULL,
+        base_sha256 TEXT NOT NULL,
+        base_name TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        alpha REAL NOT NULL,
+        state TEXT NOT NULL,
+        report TEXT NOT NULL,
+        card TEXT,
+        evidence INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL
+    ) STRICT;
+CREATE INDEX adapters_name ON adapters (name);
+CREATE TABLE checkpoint_chunks (
+        checkpoint_id INTEGER NOT NULL REFERENCES checkpoints (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (checkpoint_id, number)
+    ) STRICT;
+CREATE TABLE checkpoint_sources (
+        checkpoint_id INTEGER NOT NULL REFERENCES checkpoints (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        PRIMARY KEY (checkpoint_id, kind, source_id)
+    ) STRICT, WITHOUT ROWID;
+CREATE INDEX checkpoint_sources_source ON checkpoint_sources (kind, source_id);
+CREATE TABLE checkpoints (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        saved_ms INTEGER NOT NULL
+    ) STRICT;
+CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, started_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE facts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        memory_id INTEGER NOT NULL REFERENCES memories (id),
+        subject TEXT NOT NULL,
+        attribute TEXT NOT NULL,
+        value TEXT NOT NULL,
+        valid_from_ms INTEGER NOT NULL,
+        valid_to_ms INTEGER,
+        recorded_ms INTEGER NOT NULL,
+        closed_by INTEGER REFERENCES facts (id)
+    ) STRICT;
+CREATE INDEX facts_closed ON facts (closed_by) WHERE closed_by IS NOT NULL;
+CREATE INDEX facts_memory ON facts (memory_id);
+CREATE INDEX facts_subject ON facts (subject, attribute);
+CREATE TABLE imports (
+        source TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (source, digest)
+    ) STRICT, WITHOUT ROWID;
+CREATE TABLE memories (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        text TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        source TEXT NOT NULL,
+        locator TEXT NOT NULL,
+        title TEXT NOT NULL,
+        author TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        occurred_ms INTEGER,
+        recorded_ms INTEGER NOT NULL,
+        scope TEXT NOT NULL,
+        trust TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        language TEXT NOT NULL DEFAULT '',
+        revision INTEGER NOT NULL DEFAULT 0,
+        superseded_by INTEGER REFERENCES memories (id),
+        closed_ms INTEGER
+    ) STRICT;
+CREATE UNIQUE INDEX memories_origin ON memories (source, coalesce(occurred_ms, 0) >> 26, digest);
+CREATE INDEX memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL;
+CREATE INDEX memories_thread ON memories (thread, position) WHERE thread <> '';
+CREATE TABLE memory_state_chunks (
+        memory_state_id INTEGER NOT NULL REFERENCES memory_states (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (memory_state_id, number)
+    ) STRICT;
+CREATE TABLE memory_states (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        binding TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        memory_id INTEGER REFERENCES memories (id) ON DELETE CASCADE,
+        tokens TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        worn INTEGER NOT NULL,
+        worth REAL NOT NULL,
+        saved_ms INTEGER NOT NULL,
+        UNIQUE (binding, prefix, memory_id)
+    ) STRICT;
+CREATE INDEX memory_states_memory ON memory_states (memory_id);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE pair_memories (
+        pair_id INTEGER NOT NULL REFERENCES pairs (id) ON DELETE CASCADE,
+        memory_id INTEGER NOT NULL REFERENCES memories (id),
+        PRIMARY KEY (pair_id, memory_id)
+    ) STRICT, WITHOUT ROWID;
+CREATE INDEX pair_memories_memory ON pair_memories (memory_id);
+CREATE TABLE pairs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        prompt TEXT NOT NULL,
+        chosen TEXT NOT NULL,
+        rejected TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        scope TEXT NOT NULL,
+        turn_id INTEGER REFERENCES turns (id)
+    ) STRICT;
+CREATE INDEX pairs_turn ON pairs (turn_id) WHERE turn_id IS NOT NULL;
+CREATE TABLE profile (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE segments (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        space TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        low_id INTEGER NOT NULL,
+        high_id INTEGER NOT NULL,
+        ids BLOB NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (kind, space, number)
+    ) STRICT;
+CREATE INDEX segments_span ON segments (low_id, high_id);
+CREATE TABLE spaces (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        embedder TEXT NOT NULL UNIQUE,
+        dim INTEGER NOT NULL
+    ) STRICT;
+CREATE TABLE state_chunks (
+        state_id INTEGER NOT NULL REFERENCES states (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (state_id, number)
+    ) STRICT;
+CREATE TABLE state_sources (
+        state_id INTEGER NOT NULL REFERENCES states (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        PRIMARY KEY (state_id, kind, source_id)
+    ) STRICT, WITHOUT ROWID;
+CREATE INDEX state_sources_source ON state_sources (kind, source_id);
+CREATE TABLE states (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        binding TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        saved_ms INTEGER NOT NULL,
+        UNIQUE (binding, prefix)
+    ) STRICT;
+CREATE TABLE turns (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation_id INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+        role TEXT NOT NULL,
+        text TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        trace TEXT,
+        erased INTEGER NOT NULL DEFAULT 0
+    , accepted_ms INTEGER) STRICT;
+CREATE INDEX turns_accepted ON turns (accepted_ms) WHERE accepted_ms IS NOT NULL;
+CREATE INDEX turns_conversation ON turns (conversation_id);
+CREATE TABLE "vectors" (
+        key INTEGER PRIMARY KEY CHECK (key = memory_id * 65536 + space_id AND space_id < 65536),
+        memory_id INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+        space_id INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+        data BLOB NOT NULL
+    ) STRICT;
+CREATE INDEX vectors_memory ON vectors (memory_id, space_id);
+CREATE TABLE worn_adapters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        granularity TEXT NOT NULL,
+        adapter_id INTEGER NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+        scale REAL NOT NULL,
+        overruled INTEGER NOT NULL,
+        since_ms INTEGER NOT NULL,
+        until_ms INTEGER,
+        place INTEGER
+    ) STRICT;
+CREATE INDEX worn_adapters_adapter ON worn_adapters (adapter_id);
+CREATE UNIQUE INDEX worn_adapters_now ON worn_adapters (granularity) WHERE until_ms IS NULL;
