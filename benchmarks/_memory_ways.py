@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import numpy as np
+
 from benchmarks._memory_questions import Asked, Source
 from edgeperso.assistant import Assistant
 from edgeperso.assistant.splicing import WIDE_TOKENS
@@ -69,10 +71,12 @@ class Tally:
         figures: dict[str, float] = {
             "memory_questions": len(times["full"]),
             "full_ms": median(times["full"]),
+            "full_p95_ms": float(np.percentile(times["full"], 95)),
             "full_right": right["full"],
         }
         for way in (way for way in times if way != "full"):
             figures[f"{way}_vs_full"] = median(one / full for one, full in zip(times[way], times["full"], strict=True))
+            figures[f"{way}_p95_ms"] = float(np.percentile(times[way], 95))
             figures[f"{way}_right"] = right[way]
             figures[f"{way}_right_vs_full"] = right[way] / max(1, right["full"])
         return figures

@@ -13,9 +13,10 @@ vector; four terms out of one memory, by words. Everything on one thread.
   question to the peer as many to ours as there is time for. ``dense_after_…_ms``: the first of each turn, which finds
   the caches full of the peer's data.
 
-A peer that can't be imported, or takes too long to build, is named on standard error and left out. For a million memories: ours 0.05 GB of bits, 0.4
-of codes, 0.8 of exact vectors; the peers' copies 1.5 GB (numpy), 0.4 (usearch), 0.4 (faiss SQ8), 0.05 (faiss binary),
-0.8 (sqlite-vec), 1.7 (hnswlib), 0.5 (FTS5), 1.5 while bm25s builds. Each is dropped before the next is made.
+A peer that can't be imported, or takes too long to build, is named on standard error and left out. For a million
+memories: ours 0.05 GB of bits, 0.4 of codes, 0.8 of exact vectors; the peers' copies 1.5 GB (numpy), 0.4 (usearch), 0.4
+(faiss SQ8), 0.05 (faiss binary), 0.8 (sqlite-vec), 1.7 (hnswlib), 0.5 (FTS5), 1.5 while bm25s builds. Each is dropped
+before the next is made.
 """
 
 from __future__ import annotations

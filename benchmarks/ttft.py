@@ -10,8 +10,8 @@ through `Assistant.ask`; each start is a process of its own, with vault, embedde
 
 Memories. For each question about the sample life, and with ``--locomo FILE`` for some of LoCoMo's, the best thousand
 tokens of memories are put before the model in four ways; the beginning is read already in all of them. A way's time is
-from there to the first token; of the figures ``…_vs_full`` are medians over the questions, ``…_right`` counts of right
-answers, ``…_right_vs_full`` their ratio.
+from there to the first token; of the figures ``…_vs_full`` are medians over the questions, ``…_p95_ms`` their 95th
+percentiles, ``…_right`` counts of right answers, ``…_right_vs_full`` their ratio.
 
 - full: every memory evaluated, in the order of time, in the engine's own context.
 - spliced: each memory's state, computed once by itself after the beginning, comes from the vault and is moved into its
