@@ -98,9 +98,7 @@ class Vectors:
         space, dim = row
         sql = "SELECT memory_id, data FROM vectors WHERE {} ORDER BY key"
         rows = [
-            row
-            for condition, values in conditions(space)
-            for row in self._database.rows(sql.format(condition), values)
+            row for condition, values in conditions(space) for row in self._database.rows(sql.format(condition), values)
         ]
         ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
         data = np.frombuffer(b"".join([data for _, data in rows]), dtype="<f2")
