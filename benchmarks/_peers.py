@@ -88,7 +88,8 @@ def hnswlib(vectors: Float16, _: Sequence[CodeBlock]) -> Search:
     for start in range(0, len(vectors), _STEP):
         if perf_counter() - start_s > _HNSW_SECONDS:
             raise TimeoutError(f"its graph had {start:,} of {len(vectors):,} rows after {_HNSW_SECONDS:.0f} s")
-        index.add_items(vectors[start : start + _STEP].astype(np.float32), np.arange(start, len(vectors))[:_STEP])
+        some = vectors[start : start + _STEP].astype(np.float32)
+        index.add_items(some, np.arange(start, start + len(some)))
     index.set_ef(100)
     return lambda question, k: np.asarray(index.knn_query(question, k, num_threads=1)[0][0], dtype=np.int64)
 

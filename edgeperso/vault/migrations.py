@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from edgeperso.errors import VaultTooNew
 from edgeperso.times import now_ms
 from edgeperso.vault.database import Database
 
-__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "STATES_SCHEMA", "migrate"]
+__all__ = ["ADAPTERS_SCHEMA", "FIRST_SCHEMA", "MIGRATIONS", "STATES_SCHEMA", "VECTORS_BY_KEY", "migrate"]
 
 FIRST_SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -226,8 +227,9 @@ STATES_SCHEMA: Final = (
     "CREATE INDEX segments_span ON segments (low_id, high_id)",
 )
 
-_VECTORS_BY_KEY: Final = (
-    # One place for each vector: read by its memory and space it costs one page, not one of an index as well.
+VECTORS_BY_KEY: Final = (
+    # One place for each vector: read by its memory and space it costs one page, not one of an index as well. (Without
+    # rowid, whole vectors would lie in the inner pages of the tree, which would have twice as many levels.)
     """CREATE TABLE vectors_by_key (
         key INTEGER PRIMARY KEY CHECK (key = memory_id * 65536 + space_id AND space_id < 65536),
         memory_id INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
@@ -242,31 +244,16 @@ _VECTORS_BY_KEY: Final = (
 )
 
 
-def _first(database: Database) -> None:
-    for statement in FIRST_SCHEMA:
-        database.execute(statement)
-
-
-def _adapters(database: Database) -> None:
-    for statement in ADAPTERS_SCHEMA:
-        database.execute(statement)
-
-
-def _states(database: Database) -> None:
-    for statement in STATES_SCHEMA:
-        database.execute(statement)
-
-
-def _vectors_by_key(database: Database) -> None:
-    for statement in _VECTORS_BY_KEY:
+def _run(statements: tuple[str, ...], database: Database) -> None:
+    for statement in statements:
         database.execute(statement)
 
 
 MIGRATIONS: Final[dict[str, Callable[[Database], None]]] = {
-    "2025-01 first": _first,
-    "2026-11 adapters": _adapters,
-    "2026-11 states": _states,
-    "2026-11 vectors by key": _vectors_by_key,
+    "2025-01 first": partial(_run, FIRST_SCHEMA),
+    "2026-11 adapters": partial(_run, ADAPTERS_SCHEMA),
+    "2026-11 states": partial(_run, STATES_SCHEMA),
+    "2026-11 vectors by key": partial(_run, VECTORS_BY_KEY),
 }
 """By name, in order. A step that was ever released is never changed: add another one."""
 

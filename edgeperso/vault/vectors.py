@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -60,7 +60,7 @@ class Vectors:
             stored = self._database.executemany(
                 _PUT,
                 (
-                    (int(id_) * _SPACES + space, space, row.tobytes(), int(id_), newest)
+                    (_key(int(id_), space), space, row.tobytes(), int(id_), newest)
                     for id_, row in zip(ids, data, strict=True)
                 ),
             )
@@ -81,33 +81,25 @@ class Vectors:
     def load(self, embedder_id: str, after_id: int = 0, up_to_id: int = _LAST_ID) -> tuple[Int64, NDArray[np.float16]]:
         """``int64[n]`` ids, ascending, and their ``float16[n, dim]`` vectors, of the memories beyond ``after_id`` and
         up to ``up_to_id``."""
-        first, last = ((min(id_, _LAST_ID) + 1) * _SPACES for id_ in (after_id, up_to_id))
-        return self._load(embedder_id, lambda space: [("key >= ? AND key < ? AND space_id = ?", [first, last, space])])
+        first, last = (_key(min(id_, _LAST_ID) + 1, 0) for id_ in (after_id, up_to_id))
+        space, dim = self._known(embedder_id)
+        return self._read(dim, [("key >= ? AND key < ? AND space_id = ?", [first, last, space])])
 
     def of(self, embedder_id: str, ids: Sequence[int] | Int64) -> tuple[Int64, NDArray[np.float16]]:
         """``int64[n]`` and ``float16[n, dim]``: those of the memories ``ids`` that have a vector, ascending, and it."""
-        wanted = sorted({int(id_) for id_ in ids})
-        return self._load(embedder_id, lambda space: _having(wanted, space))
+        space, dim = self._known(embedder_id)
+        return self._read(dim, _having(sorted({int(id_) for id_ in ids}), space))
 
-    def _load(
-        self, embedder_id: str, conditions: Callable[[int], Iterable[tuple[str, list[int]]]]
-    ) -> tuple[Int64, NDArray[np.float16]]:
-        row = self._database.row("SELECT id, dim FROM spaces WHERE embedder = ?", (embedder_id,))
-        if row is None:
-            return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float16)
-        space, dim = row
+    def _read(self, dim: int, conditions: Iterable[tuple[str, list[int]]]) -> tuple[Int64, NDArray[np.float16]]:
         sql = "SELECT memory_id, data FROM vectors WHERE {} ORDER BY key"
-        rows = [
-            row for condition, values in conditions(space) for row in self._database.rows(sql.format(condition), values)
-        ]
+        rows = [row for condition, values in conditions for row in self._database.rows(sql.format(condition), values)]
         ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
         data = np.frombuffer(b"".join([data for _, data in rows]), dtype="<f2")
         return ids, data.reshape(len(rows), dim)
 
     def dim(self, embedder_id: str) -> int | None:
         """The dimension of a space, None where there is none."""
-        row = self._database.row("SELECT dim FROM spaces WHERE embedder = ?", (embedder_id,))
-        return None if row is None else int(row[0])
+        return self._known(embedder_id)[1] or None
 
     def spaces(self) -> list[tuple[str, int, int]]:
         """Embedder id, dimension and number of vectors of every space, oldest first."""
@@ -133,16 +125,25 @@ class Vectors:
         if any(self._database.row(sql.format(condition), keys) for condition, keys in _having(ids, space)):
             self._database.execute("DELETE FROM segments WHERE space = ?", (embedder_id,))
 
-    def _space(self, embedder_id: str, dim: int) -> int:
+    def _known(self, embedder_id: str) -> tuple[int, int]:
+        """A space's id and dimension; zeros where there is none, which no vector has."""
         row = self._database.row("SELECT id, dim FROM spaces WHERE embedder = ?", (embedder_id,))
-        if row is None:
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def _space(self, embedder_id: str, dim: int) -> int:
+        space, known = self._known(embedder_id)
+        if not space:
             return self._database.insert("INSERT INTO spaces (embedder, dim) VALUES (?, ?)", (embedder_id, dim))
-        if row[1] != dim:
-            raise EmbedderMismatch(f"The space has {row[1]} dimensions, the vectors {dim}.")
-        return int(row[0])
+        if known != dim:
+            raise EmbedderMismatch(f"The space has {known} dimensions, the vectors {dim}.")
+        return space
+
+
+def _key(id_: int, space: int) -> int:
+    return id_ * _SPACES + space
 
 
 def _having(ids: Sequence[int], space: int) -> Iterator[tuple[str, list[int]]]:
     """Conditions for the vectors of ``ids``, in pages, each with its values."""
-    for marks, page in pages([id_ * _SPACES + space for id_ in ids]):
+    for marks, page in pages([_key(id_, space) for id_ in ids]):
         yield f"key IN {marks}", page

@@ -103,6 +103,14 @@ def test_vectors_keep_their_memories_when_they_get_keys(home: Path, key: KeyFile
                 [(space, id_, row.tobytes()) for id_, row in zip(ids[::-1], vectors, strict=True)],
             )
     monkeypatch.undo()
+
+    def broken(_: Database) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(migrations, "MIGRATIONS", {**MIGRATIONS, "broken": broken})
+    with pytest.raises(KeyError):  # after the old table was dropped: it comes back
+        Vault.open(home, key)
+    monkeypatch.undo()
     with Vault.open(home, key) as vault:
         assert vault.vectors.spaces() == [("one", 4, 3), ("two", 5, 3)]
         for embedder, vectors in (("one", first), ("two", second)):
