@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from edgeperso.types import Float32, Progress
+from edgeperso.types import Float32, Kind, Progress, Record
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,6 +53,30 @@ class FakeEmbedder:
 @pytest.fixture
 def fake_embedder() -> FakeEmbedder:
     return FakeEmbedder()
+
+
+def _vault_without_keys(home: Path, key_file: Path, spaces: Mapping[str, NDArray[np.float16]]) -> list[int]:
+    from edgeperso.vault import KeyFile, Vault, backup, migrations
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", dict(list(migrations.MIGRATIONS.items())[:3]))
+        with Vault.create(home, KeyFile(key_file))[0] as vault:
+            count = len(next(iter(spaces.values())))
+            ids = vault.memories.add([Record(f"memory {row}", Kind.NOTE, "a.md") for row in range(count)]).ids
+            for space, (embedder, vectors) in enumerate(spaces.items(), 1):
+                vault.database.execute("INSERT INTO spaces VALUES (?, ?, ?)", (space, embedder, vectors.shape[1]))
+                rows = [(space, id_, row.tobytes()) for id_, row in zip(ids, vectors, strict=True)]
+                with vault.transaction():  # in any order
+                    vault.database.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows[::-1])
+            backup.write(vault, home.with_suffix(".backup"))
+    return list(ids)
+
+
+@pytest.fixture
+def vault_without_keys() -> Callable[[Path, Path, Mapping[str, NDArray[np.float16]]], list[int]]:
+    """``vault_without_keys(home, key file, {embedder: vectors})``: a vault as it was before vectors had keys, with a
+    memory for each row, and its backup beside it (``.backup``); gives the memories' ids."""
+    return _vault_without_keys
 
 
 @pytest.fixture(scope="session")

@@ -372,6 +372,7 @@ def open_assistant(
     model: str | None = None,
     models_dir: str | Path | None = None,
     clock: Callable[[], int] = now_ms,
+    progress: Progress | None = None,
 ) -> Assistant:
     """Open the vault in ``home`` (default: `default_home`) with ``key``.
 
@@ -379,11 +380,12 @@ def open_assistant(
         model: a catalogue name or a path to a GGUF file; None takes the one that `model use` chose.
         models_dir: where model files lie (default: `default_models_dir`).
         clock: tells the time in ms since the epoch: what "now" and "last week" mean.
+        progress: see `Vault.open`.
 
     Raises:
         VaultNotFound, WrongKey, VaultDamaged and the rest of those families.
     """
-    vault = Vault.open(default_home() if home is None else Path(home).expanduser(), key)
+    vault = Vault.open(default_home() if home is None else Path(home).expanduser(), key, progress=progress)
     return Assistant(
         vault,
         Catalogue(default_models_dir() if models_dir is None else Path(models_dir)),

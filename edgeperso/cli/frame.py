@@ -85,13 +85,17 @@ class Run:
         """The unlocked vault; use it as a context manager."""
         from edgeperso.vault import Vault
 
-        return Vault.open(self.home, self.credential())
+        credential = self.credential()
+        with self.progress as progress:
+            return Vault.open(self.home, credential, progress=progress)
 
     def assistant(self, model: str | None = None) -> Assistant:
         """The unlocked assistant; use it as a context manager. ``model`` is a name or path, None the one chosen."""
         from edgeperso.assistant import open_assistant
 
-        return open_assistant(self.home, key=self.credential(), model=model)
+        credential = self.credential()
+        with self.progress as progress:
+            return open_assistant(self.home, key=credential, model=model, progress=progress)
 
 
 def family(about: str) -> typer.Typer:

@@ -65,7 +65,8 @@ def restore(
     if not path.is_file():
         raise SourceNotFound(f"There is no file {path}.")
     credential = choose_stored(run.unlock, (WrapType.PASSPHRASE, WrapType.KEY_FILE))
-    report = backup.restore(path, run.home, credential)
+    with run.progress as progress:
+        report = backup.restore(path, run.home, credential, progress=progress)
     run.out.result({"home": str(run.home), **asdict(report)})
     run.out.answer(f"{report.memories:,} memories restored into {run.home}, as of {day_of(report.at_ms)}.")
 

@@ -27,7 +27,7 @@ import struct
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from edgeperso.errors import (
     BackupInvalid,
@@ -50,6 +50,9 @@ from edgeperso.vault.key_storage import make_folder, storage_error, sync_folder
 from edgeperso.vault.keys import MasterKey, Purpose, authenticate
 from edgeperso.vault.migrations import migrate
 from edgeperso.vault.vault import DATABASE_NAME, Vault, move_in, refuse_taken
+
+if TYPE_CHECKING:
+    from edgeperso.types import Progress
 
 __all__ = ["BackupReport", "restore", "write"]
 
@@ -116,8 +119,14 @@ def write(vault: Vault, path: Path) -> BackupReport:
     return report
 
 
-def restore(path: Path, home: Path, credential: Credential) -> BackupReport:
+def restore(path: Path, home: Path, credential: Credential, *, progress: Progress | None = None) -> BackupReport:
     """Make a vault in ``home`` out of the backup at ``path``. It opens with the credentials that it had at the time.
+
+    Args:
+        path: a file that `write` made.
+        home: a folder without a vault.
+        credential: opens the backup.
+        progress: told how far the upgrade is of what an older version wrote.
 
     Raises:
         VaultExists: ``home`` holds a vault, or a part of one.
@@ -141,7 +150,7 @@ def restore(path: Path, home: Path, credential: Credential) -> BackupReport:
                 refuse_taken(home)
                 sweep(home)
                 with private_folder(home) as folder:
-                    _rebuild(file, report, master, folder)
+                    _rebuild(file, report, master, folder, progress)
                     move_in(folder, header, home)
             except BaseException:
                 if not existed:
@@ -157,7 +166,7 @@ def restore(path: Path, home: Path, credential: Credential) -> BackupReport:
     return report
 
 
-def _rebuild(file: BinaryIO, report: BackupReport, master: MasterKey, folder: Path) -> None:
+def _rebuild(file: BinaryIO, report: BackupReport, master: MasterKey, folder: Path, progress: Progress | None) -> None:
     """The database of the backup, proven, under the vault's own key in ``folder``."""
     copy = folder / "backup.db"
     copy.touch(mode=0o600)
@@ -180,7 +189,7 @@ def _rebuild(file: BinaryIO, report: BackupReport, master: MasterKey, folder: Pa
             backup.close()
         database = Database.open(target, master.derive(Purpose.DATABASE))
         try:
-            migrate(database)
+            migrate(database, progress)
             database.check()
             count = database.row("SELECT count(*) FROM memories")
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from edgeperso.errors import VaultDamaged, VaultExists
 from edgeperso.events import Event, emit
@@ -36,6 +36,9 @@ from edgeperso.vault.profile import Profile
 from edgeperso.vault.segments import Segments
 from edgeperso.vault.states import States
 from edgeperso.vault.vectors import Vectors
+
+if TYPE_CHECKING:
+    from edgeperso.types import Progress
 
 __all__ = ["DATABASE_NAME", "Vault", "database_master", "move_in", "refuse_taken", "tidy"]
 
@@ -100,8 +103,13 @@ class Vault:
         return cls(home, header, master, database, lock), recovery
 
     @classmethod
-    def open(cls, home: Path, credential: Credential) -> Vault:
+    def open(cls, home: Path, credential: Credential, *, progress: Progress | None = None) -> Vault:
         """Unlock the vault in ``home``.
+
+        Args:
+            home: its folder.
+            credential: opens it.
+            progress: told how far the upgrade is of a vault that an older version wrote; a large one takes seconds.
 
         Raises:
             VaultNotFound: there is none.
@@ -122,7 +130,7 @@ class Vault:
                     lock.release()
                     continue
                 master = database_master(home, header, master)
-                database = _open_database(home, master)
+                database = _open_database(home, master, progress)
             except BaseException:
                 lock.release()
                 raise
@@ -231,10 +239,10 @@ def tidy(home: Path, header: Header, master: MasterKey) -> None:
     prove_log(path, database_master(home, header, master).derive(Purpose.DATABASE))
 
 
-def _open_database(home: Path, master: MasterKey) -> Database:
+def _open_database(home: Path, master: MasterKey, progress: Progress | None = None) -> Database:
     database = Database.open(home / DATABASE_NAME, master.derive(Purpose.DATABASE))
     try:
-        migrate(database)
+        migrate(database, progress)
     except BaseException:
         database.close()
         raise

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeperso.errors import DiskFull, PlaintextRefused, ReadOnly, VaultDamaged, VaultError
 from edgeperso.types import Kind, Record
-from edgeperso.vault import KeyFile, Vault
+from edgeperso.vault import KeyFile, Vault, migrations
 from edgeperso.vault.vault import DATABASE_NAME
 
 ROWS = 300
@@ -241,6 +243,47 @@ def test_a_full_disk_keeps_what_was_finished(home: Path, key: KeyFile) -> None:
     assert not (home.parent / "backup").exists()
     assert whole(home, key) == int(words[1]) >= ROWS
     assert not list(home.glob(".edgeperso-*"))
+
+
+FULL_UPGRADE = """
+import json, resource, signal, sys
+from pathlib import Path
+from edgeperso.errors import DiskFull
+from edgeperso.vault import KeyFile, Vault, migrations
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
+migrations._MOVED_AT_ONCE = 50
+told = []
+try:
+    Vault.open(Path(sys.argv[1]), KeyFile(Path(sys.argv[2])), progress=lambda _, done, total: told.append(done))
+except DiskFull as error:
+    print(json.dumps([error.code, error.exit_code, error.hint, told[-1]]))
+"""
+
+
+@pytest.mark.parametrize("count", [100, 1500])
+def test_a_disk_that_fills_up_in_an_upgrade(tmp_path: Path, vault_without_keys, monkeypatch, count: int) -> None:
+    home, key = tmp_path / "older", KeyFile(tmp_path / "older.key")
+    vectors = np.random.default_rng(0).standard_normal((count, 4096)).astype(np.float16)
+    ids = vault_without_keys(home, key.path, {"one": vectors})
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_UPGRADE, str(home), str(key.path)], capture_output=True, text=True, check=True
+    )
+    code, exit_code, hint, moved = json.loads(done.stdout)
+    assert (code, exit_code) == ("disk_full", 4)
+    assert "Free some space and run the same command again" in hint
+    assert (moved == count) == (count == 100)  # a small one fails when it is stored, a large one on the way
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", dict(list(migrations.MIGRATIONS.items())[:3]))
+        with Vault.open(home, key) as vault:
+            vault.check()
+            rows = vault.database.rows("SELECT memory_id, data FROM vectors ORDER BY memory_id")
+            assert rows == [(id_, row.tobytes()) for id_, row in zip(ids, vectors, strict=True)]
+    with Vault.open(home, key) as vault:
+        vault.check()
+        there, read = vault.vectors.load("one")
+        assert there.tolist() == ids
+        np.testing.assert_array_equal(read, vectors)
 
 
 def test_a_home_that_can_not_be_written(home: Path, key: KeyFile, monkeypatch) -> None:

@@ -9,11 +9,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeperso import kernels
-from edgeperso.cli import doctor
+from edgeperso.cli import doctor, output
 from edgeperso.secrecy import Granted, granted
+from edgeperso.vault import migrations
 
 
 @pytest.fixture
@@ -141,6 +143,27 @@ def test_a_backup_comes_back_elsewhere_and_overwrites_nothing(cli, tmp_path: Pat
     assert (torn.code, torn.error["code"]) == (4, "backup_invalid")
     missing = cli("restore", tmp_path / "none", "--home", tmp_path / "else", "--key-file", key, "--json")
     assert missing.error["code"] == "source_not_found"
+
+
+@pytest.mark.parametrize("words", [("profile", "show"), ("adapter", "list"), ("restore",)])
+def test_the_upgrade_of_an_older_vault_shows_how_far_it_is(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault_without_keys, words: tuple[str, ...]
+) -> None:
+    home, key = tmp_path / "home", tmp_path / "me.key"
+    vault_without_keys(home, key, {"one": np.eye(3, dtype=np.float16)})
+    if words == ("restore",):
+        words, home = ("restore", str(home.with_suffix(".backup"))), tmp_path / "restored"
+    monkeypatch.setattr(migrations, "_MOVED_AT_ONCE", 1)
+    monkeypatch.setattr(output, "_LINE_EVERY_S", 0.0)
+    shown = cli(*words, "--home", home, "--key-file", key, "--json")
+    assert shown.code == 0
+    assert [line for line in shown.err.splitlines() if line.startswith("upgrading")] == [
+        "upgrading the vault: 0 of 3 (0 %)",
+        "upgrading the vault: 1 of 3 (33 %)",
+        "upgrading the vault: 2 of 3 (66 %)",
+        "upgrading the vault: 3 of 3 (100 %)",
+    ]
+    assert shown.json is not None
 
 
 def test_rotation_keeps_the_credential_given_and_says_what_it_dropped(cli, tmp_path: Path, typed: list[str]) -> None:

@@ -192,7 +192,7 @@ def test_a_backup_of_a_newer_version(vault: Vault, key: KeyFile, tmp_path: Path)
 
 
 def test_a_backup_of_an_older_version_is_brought_up(made: Path, key: KeyFile, tmp_path: Path, monkeypatch) -> None:
-    newer = {**migrations.MIGRATIONS, "later": lambda database: database.execute("CREATE TABLE later (x)")}
+    newer = {**migrations.MIGRATIONS, "later": lambda database, _: database.execute("CREATE TABLE later (x)")}
     monkeypatch.setattr(migrations, "MIGRATIONS", newer)
     backup.restore(made, tmp_path / "new", key)
     with Vault.open(tmp_path / "new", key) as restored:

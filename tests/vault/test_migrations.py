@@ -91,35 +91,53 @@ def test_an_old_vault_learns_and_forgets(old: Path, home: Path, key: KeyFile, tm
         vault.check()
 
 
-def test_vectors_keep_their_memories_when_they_get_keys(home: Path, key: KeyFile, note, monkeypatch) -> None:
-    monkeypatch.setattr(migrations, "MIGRATIONS", dict(list(MIGRATIONS.items())[:3]))
-    first, second = np.eye(3, 4, dtype=np.float16), np.eye(3, 5, 2, dtype=np.float16)
-    with Vault.create(home, key)[0] as vault:
-        ids = vault.memories.add([note("a"), note("b"), note("c")]).ids
-        for space, (embedder, vectors) in enumerate([("one", first), ("two", second)], 1):
-            vault.database.execute("INSERT INTO spaces VALUES (?, ?, ?)", (space, embedder, vectors.shape[1]))
-            vault.database.executemany(
-                "INSERT INTO vectors VALUES (?, ?, ?)",
-                [(space, id_, row.tobytes()) for id_, row in zip(ids[::-1], vectors, strict=True)],
-            )
-    monkeypatch.undo()
+TWO_SPACES = {"one": np.eye(3, 4, dtype=np.float16), "two": np.eye(3, 5, 2, dtype=np.float16)}
 
-    def broken(_: Database) -> None:
+
+@pytest.mark.parametrize("at_once", [1, 4, 5000])
+def test_vectors_keep_their_memories_when_they_get_keys(
+    home: Path, key: KeyFile, vault_without_keys, monkeypatch, at_once: int
+) -> None:
+    monkeypatch.setattr(migrations, "_MOVED_AT_ONCE", at_once)
+    ids = vault_without_keys(home, key.path, TWO_SPACES)
+
+    def broken(*_: object) -> None:
         raise KeyError
 
     monkeypatch.setattr(migrations, "MIGRATIONS", {**MIGRATIONS, "broken": broken})
     with pytest.raises(KeyError):  # after the old table was dropped: it comes back
         Vault.open(home, key)
-    monkeypatch.undo()
+    monkeypatch.setattr(migrations, "MIGRATIONS", MIGRATIONS)
     with Vault.open(home, key) as vault:
         assert vault.vectors.spaces() == [("one", 4, 3), ("two", 5, 3)]
-        for embedder, vectors in (("one", first), ("two", second)):
+        for embedder, vectors in TWO_SPACES.items():
             there, read = vault.vectors.load(embedder)
-            assert (there.tolist(), read.tolist()) == (list(ids), vectors[::-1].tolist())
+            assert (there.tolist(), read.tolist()) == (ids, vectors.tolist())
         erasure.erase(vault, erasure.plan(vault, ids=[ids[1]]))
         assert vault.vectors.of("two", ids)[0].tolist() == [ids[0], ids[2]]
         assert vault.database.row("SELECT count(*) FROM vectors") == (4,)
         vault.check()
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_an_upgrade_says_how_far_it_is(
+    home: Path, key: KeyFile, vault_without_keys, monkeypatch, caplog, restored: bool
+) -> None:
+    monkeypatch.setattr(migrations, "_MOVED_AT_ONCE", 2)
+    vault_without_keys(home, key.path, TWO_SPACES)
+    told: list[tuple[str, int, int | None]] = []
+    caplog.set_level("INFO", "edgeperso")
+    if restored:
+        backup.restore(
+            home.with_suffix(".backup"), home.with_name("restored"), key, progress=lambda *one: told.append(one)
+        )
+    else:
+        Vault.open(home, key, progress=lambda *one: told.append(one)).close()
+    assert told == [("upgrading the vault", done, 6) for done in (0, 2, 4, 6)]
+    assert "vault.migrated steps=1" in caplog.messages
+    told.clear()
+    Vault.open(home.with_name("restored") if restored else home, key, progress=lambda *one: told.append(one)).close()
+    assert not told
 
 
 def test_each_step_runs_once(database: Database) -> None:
@@ -137,7 +155,7 @@ def test_a_newer_vault_is_left_as_it_is(home: Path, key: KeyFile, vault: Vault) 
 
 
 def test_a_step_that_fails_leaves_nothing(database: Database, monkeypatch) -> None:
-    def broken(database: Database) -> None:
+    def broken(database: Database, _: object) -> None:
         database.execute("CREATE TABLE half (x)")
         raise KeyError
 
