@@ -5,7 +5,8 @@ through `Assistant.ask`; each start is a process of its own, with vault, embedde
 
 - ``warm_vs_cold``: a second question in the process, over the first one. ``restart_vs_cold``: the first question of the
   next process, which restores the state from the vault, over the first of a process without one.
-- ``cold_ms``, ``warm_ms``, ``restart_ms``: medians. ``save_ms``: what storing the state adds after the first answer.
+- ``cold_ms``, ``warm_ms``, ``restart_ms``: the times themselves. ``save_ms``: what storing the state adds after the first
+  answer. These are medians; ``…_p95`` and ``…_p95_ms`` are 95th percentiles, of three pairs nearly the worst.
 - ``same_answers``: of the restarts, the share that said what the cold start said.
 
 Memories. For each question about the sample life, and with ``--locomo FILE`` for some of LoCoMo's, the best thousand
@@ -33,6 +34,8 @@ from secrets import token_hex
 from statistics import median
 from time import perf_counter
 
+import numpy as np
+
 from benchmarks._memory_questions import about_life, about_locomo
 from benchmarks._memory_ways import N_CTX, measured
 from benchmarks._model import models_dir
@@ -45,8 +48,9 @@ from edgeperso.prompting import profile_card
 from edgeperso.vault import Passphrase, Vault
 
 PREFIX_TOKENS = 1000
+# Requests, not questions: an answer that is begun with words of ours would come before the model has read anything.
 _QUESTION = "Name a dish that I would like tonight."
-_OTHER = "What should I take along on Sunday?"
+_OTHER = "Suggest something to take along on Sunday."
 _FACTS = (
     "a luthier in a shared workshop, building a second cello from maple cut in the Ardennes",
     "eats no meat and no peanuts; likes barley soup, sour bread and the dark honey from the market",
@@ -122,17 +126,23 @@ def beginnings(path: Path, models_dir: Path, pairs: int, threads: int) -> dict[s
         for _ in range(pairs):
             cold.append(_in_a_process(place, fresh=True))
             again.append(_in_a_process(place, fresh=False))
+    both = list(zip(cold, again, strict=True))
     return {
-        "warm_vs_cold": median(start.second_ms / start.first_ms for start in cold),
-        "restart_vs_cold": median(second.first_ms / first.first_ms for first, second in zip(cold, again, strict=True)),
-        "cold_ms": median(start.first_ms for start in cold),
-        "warm_ms": median(start.second_ms for start in cold),
-        "restart_ms": median(start.first_ms for start in again),
-        "save_ms": median(one.after_ms - two.after_ms for one, two in zip(cold, again, strict=True)),
-        "same_answers": sum(one.said == two.said for one, two in zip(cold, again, strict=True)) / pairs,
+        **_spread("warm_vs_cold", [start.second_ms / start.first_ms for start in cold]),
+        **_spread("restart_vs_cold", [second.first_ms / first.first_ms for first, second in both]),
+        **_spread("cold", [start.first_ms for start in cold], "_ms"),
+        **_spread("warm", [start.second_ms for start in cold], "_ms"),
+        **_spread("restart", [start.first_ms for start in again], "_ms"),
+        "save_ms": median(one.after_ms - two.after_ms for one, two in both),
+        "same_answers": sum(one.said == two.said for one, two in both) / pairs,
         "state_mb": cold[0].state_bytes / 1e6,
         "prefix_tokens": cold[0].prefix_tokens,
     }
+
+
+def _spread(name: str, values: list[float], unit: str = "") -> dict[str, float]:
+    """Median and 95th percentile."""
+    return {f"{name}{unit}": median(values), f"{name}_p95{unit}": float(np.percentile(values, 95))}
 
 
 def _in_a_process(place: Place, *, fresh: bool) -> Start:
