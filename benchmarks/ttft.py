@@ -5,8 +5,8 @@ through `Assistant.ask`; each start is a process of its own, with vault, embedde
 
 - ``warm_vs_cold``: a second question in the process, over the first one. ``restart_vs_cold``: the first question of the
   next process, which restores the state from the vault, over the first of a process without one.
-- ``cold_ms``, ``warm_ms``, ``restart_ms``: the times themselves. ``save_ms``: what storing the state adds after the first
-  answer. These are medians; ``…_p95`` and ``…_p95_ms`` are 95th percentiles, of three pairs nearly the worst.
+- ``cold_ms``, ``warm_ms``, ``restart_ms``: the times themselves. ``save_ms``: what storing the state adds after the
+  first answer. These are medians; ``…_p95`` and ``…_p95_ms`` are 95th percentiles, of three pairs nearly the worst.
 - ``same_answers``: of the restarts, the share that said what the cold start said.
 
 Memories. For each question about the sample life, and with ``--locomo FILE`` for some of LoCoMo's, the best thousand

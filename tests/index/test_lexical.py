@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import bm25s
 import numpy as np
 import pytest
 
 from edgeperso import kernels
+from edgeperso.embedding.passage import passage_text
+from edgeperso.evals.readers import read_locomo
 from edgeperso.index import Analyzer
 from edgeperso.index.lexical import Bm25, NativeBm25
 from edgeperso.index.scoring import LexicalScorer, lexical_scorer
@@ -65,6 +69,34 @@ def test_bm25_scores_as_bm25s_does(way: str, k1: float, b: float, cuts: tuple[in
         np.testing.assert_allclose(scores, expected, rtol=2e-5, atol=1e-6)
         apart = np.argsort(-expected, kind="stable")[:20]
         np.testing.assert_allclose(np.sort(scores)[::-1][:20], expected[apart], rtol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def locomo(shared_data: Path) -> tuple[list[Memory], list[str]]:
+    """All turns of LoCoMo as memories of one vault, and every fifth of its questions."""
+    conversations = read_locomo(shared_data / "locomo" / "locomo7.json")
+    records = [record for conversation in conversations for record in conversation.records]
+    turns = [Memory(id=row, recorded_ms=0, language="en", **asdict(record)) for row, record in enumerate(records, 1)]
+    return turns, [question.text for conversation in conversations for question in conversation.questions][::5]
+
+
+@pytest.mark.shared
+@both_ways
+def test_bm25_scores_and_orders_locomo_as_bm25s_does(way: str, locomo: tuple[list[Memory], list[str]]) -> None:
+    (turns, questions), analyzer = locomo, Analyzer()
+    reference = bm25s.BM25(k1=1.2, b=0.5, method="lucene")
+    reference.index([analyzer.terms(passage_text(turn)) for turn in turns], show_progress=False)
+    ours = scorer_of(way, [build_segment(turns[at : at + 1500], analyzer) for at in range(0, len(turns), 1500)])
+    for question in questions:
+        terms = analyzer.query_terms(question, ["en"])
+        expected = reference.get_scores(terms)
+        scores = ours.scores(dict.fromkeys(terms, 1.0))
+        np.testing.assert_allclose(scores, expected, rtol=2e-5, atol=1e-6)
+        order = np.argsort(-scores, kind="stable")
+        ranked = expected[order]
+        assert (ranked[1:] <= ranked[:-1] * (1 + 2e-5) + 1e-6).all()  # but for what rounding makes equal
+        best = [row for row in order[:50].tolist() if expected[row] > 0]
+        assert ours.top(dict.fromkeys(terms, 1.0), 50).rows.tolist() == best
 
 
 @both_ways
