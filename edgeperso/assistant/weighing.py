@@ -98,9 +98,7 @@ class Weigher:
 
     def written(self, words: str, *, max_tokens: int, hits: Sequence[Hit] = ()) -> str:
         """The first line that the model writes to ``words``, greedily."""
-        turn = self._open(words, hits, [0] * max_tokens)
-        said = self._engine.generate([*turn.tokens, *turn.closing], max_tokens=max_tokens, stop=("\n",))
-        return "".join(said).strip()
+        return self._written(words, hits, max_tokens=max_tokens)[1]
 
     # ---- the ways ------------------------------------------------------------------------------------------------
 
@@ -147,11 +145,12 @@ class Weigher:
 
     def _reasoned(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
         asked = f'The person asks: "{question}"\n'
-        criterion = self.written(f"{asked}{_CRITERION}", max_tokens=_REASON_TOKENS, hits=hits)
+        read, criterion = self._written(f"{asked}{_CRITERION}", hits, max_tokens=_REASON_TOKENS)
         ask = "Does this suggestion fit the person? Answer Yes or No."
         words = [self._engine.tokenize(f'Suggestion: "{option}"\n{ask}') for option in options]
-        turn = self._open(f"{asked}What fits: {criterion}\n", hits, max(words, key=len))
-        return [self._odds(after) for after in self._after(turn, words)], turn
+        # The notes aren't before the model again, unless it wrote nothing: they only blur its Yes and No (asking.md).
+        turn = self._open(f"{asked}What fits: {criterion}\n", [] if criterion else hits, max(words, key=len))
+        return [self._odds(after) for after in self._after(turn, words)], read
 
     # ---- what they share -----------------------------------------------------------------------------------------
 
@@ -174,6 +173,11 @@ class Weigher:
         begun = self._engine.tokenize(cue)
         turn = self._open(question, hits, [*begun, *max(words, key=len)])
         return [*turn.tokens, *turn.closing, *begun], turn
+
+    def _written(self, words: str, hits: Sequence[Hit], *, max_tokens: int) -> tuple[OpenTurn, str]:
+        turn = self._open(words, hits, [0] * max_tokens)
+        said = self._engine.generate([*turn.tokens, *turn.closing], max_tokens=max_tokens, stop=("\n",))
+        return turn, "".join(said).strip()
 
     def _open(self, words: str, hits: Sequence[Hit], *following: Sequence[int]) -> OpenTurn:
         return self._layout.open_turn(words, hits, kept_free=max(map(len, following)) + _SPARE, most=self._most)

@@ -175,20 +175,24 @@ def test_every_spelling_of_yes_counts(spelling: str) -> None:
 def test_reasoned_first_writes_what_must_be_and_then_asks_by_it() -> None:
     def says(text: str) -> dict[str, float]:
         assert "\nWhat fits: Something warm, no milk.\n" in text
-        return respects_tea(text)
+        return respects_tea(f"I love tea.\n{text}")
 
     engine = Scripted(says, writes=[" Something warm,", " no milk. \n"])
     found = weighed(engine, Asking.REASONED)
     assert found.scores == pytest.approx((-3.0, 2.0, 1.0))
     first, *others = engine.read
-    assert "In one short sentence" in first
+    assert "In one short sentence" in first and "love tea" in first
     assert not any(option in first for option in OPTIONS)
     assert len(others) == len(OPTIONS)
+    assert not any("love tea" in text for text in others)
+    assert found.sources == (1, 2)
     assert engine.stops == [(48, ("\n",))]
 
 
-def test_a_model_that_reasons_nothing_is_asked_all_the_same() -> None:
-    assert weighed(Scripted(respects_tea), Asking.REASONED).order == [1, 2, 0]
+def test_a_model_that_reasons_nothing_is_asked_by_the_notes() -> None:
+    engine = Scripted(respects_tea)
+    assert weighed(engine, Asking.REASONED).order == [1, 2, 0]
+    assert all("love tea" in text for text in engine.read)
 
 
 # ---- what all ways share -------------------------------------------------------------------------------------------

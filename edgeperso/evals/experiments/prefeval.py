@@ -29,7 +29,7 @@ from edgeperso.types import Asking, Kind, Record, Trust
 
 __all__ = ["PrefRun", "run_prefeval", "talk"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _BEGAN_MS: Final = 1_735_689_600_000
 """The first turn's time, 1 January 2025: PrefEval has none."""
 _TURN_MS: Final = 60_000
