@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from edgeperso.knowledge.sentences import without_quotes
 from edgeperso.knowledge.store import edited_since
 from edgeperso.types import Kind, Memory, MemoryFilter, Trust
 
@@ -21,19 +22,21 @@ __all__ = ["Preferences", "states_preference"]
 
 _ADVERB: Final = r"(?:\w+ly|really|always|never|only|just|do|don't|do not|can'?t|cannot|would|much|also|still|try to)"
 _VERB: Final = (
-    "(?:like|love|enjoy|prefer|favou?r|adore|appreciate|dislike|hate|detest|avoid|refuse|loathe|despise|prioriti[sz]e"
-    "|stand|bear|tolerate|rather|believe in|value|insist|stick to|opt for|care for|struggle with)s?"
+    "(?:like(?! you\\b)|love|enjoy|prefer|favou?r|adore|appreciate|dislike|hate|detest|avoid|refuse|loathe|despise"
+    "|prioriti[sz]e|stand|bear|tolerate|rather|believe in|value|insist|stick to|opt for|care for|steer clear"
+    "|struggle with)s?"
 )
 _DOING: Final = (
-    "(?:eat|drink|use|buy|wear|watch|read|listen|play|trust|travel|fly|stay|go|do|take|work|support|consume|shop|want)"
+    "(?:eat|drink|use|buy|wear|watch|read|listen|play|trust|travel|fly|stay|go|do|take|work|support|consume|shop"
+    "|want|purchase|consider|choose|drive|accept)"
 )
 _BEING: Final = (
-    "(?:allergic|intolerant|vegan|vegetarian|afraid|scared|averse|sensitive|passionate|fond|committed|uncomfortable"
-    "|interested|opposed|against|drawn|into|keen|a (?:fan|believer|lover)|not a)"
+    "(?:allergic|intolerant|vegan|vegetarian|afraid|scared|averse|sensitive|passionate|fond|committed|(?:un)?comfortable"
+    "|(?:un)?interested|opposed|against|drawn|into|keen|an? (?:\\w+ )?(?:fan|believer|lover|advocate)|not a)"
 )
 _HAVING: Final = (
-    "(?:allergy|allergies|intolerance|phobia|fear|aversion|dislike|distaste|preference|passion|interest|stance"
-    "|objections?|anxiety|sensitivity|condition|skin)"
+    "(?:allergy|allergies|intolerance|phobia|fear|aversion|dislike|distaste|disdain|bias|preference|passion|interest"
+    "|stance|objections?|anxiety|sensitivity|condition|skin)"
 )
 _FINDING: Final = "(?:off-putting|difficult|hard|boring|tedious|ineffective|overwhelming|relaxing|helpful|engaging)"
 _PLEASING: Final = "(?:great|good|perfect|ideal|appealing|interesting|intriguing|better|best)"
@@ -41,7 +44,7 @@ _REPELLING: Final = "(?:appeal|interest me|(?:work|suitable)(?: well)? for me|su
 _OF_ME: Final = (  # after "i" or "we"
     rf"(?:'d)?(?: {_ADVERB}){{0,3}} {_VERB}",
     rf"\b[^,]{{0,120}}(?:,|\b) ?(?:and|but|so|or)(?: {_ADVERB}){{0,2}} (?:prefer|avoid|dislike|hate|love|enjoy)",
-    rf"(?: \w+){{0,2}} (?:only|never|exclusively|can'?t|cannot|don't|do not) {_DOING}",
+    rf"(?: \w+){{0,2}} (?:only|never|exclusively|can'?t|cannot|don't|do not|won't|will not) {_DOING}",
     rf"(?:'m| am)(?: \w+){{0,3}} {_BEING}",
     rf" have(?: \w+){{0,4}} {_HAVING}",
     rf" find\b.{{0,100}}\b{_FINDING}",
@@ -57,15 +60,28 @@ _OF_MINE: Final = (
 )
 _STATES: Final = re.compile(rf"\b(?:(?:i|we)(?:{'|'.join(_OF_ME)})|{'|'.join(_OF_MINE)})\b")
 _ABOUT_SELF: Final = re.compile(r"\b(?:i|we|me|my)\b|let's|appeal")
+_WHOLLY_QUOTED: Final = re.compile(r'^\s*"([^"]*)"\s*$')
+"""Who writes nothing else means it."""
 _SENTENCE: Final = re.compile(r"[.!?\n]+")
 _READ: Final = 20_000
 """Characters of a memory, and of a sentence the first few hundred, are read: no text can take long."""
 _SENTENCE_READ: Final = 300
+_TYPED: Final = 400
+"""Characters of a chat's turn that count: what is longer is mostly pasted (a log, a transcript)."""
+_TASK: Final = re.compile(
+    r"(?:^|[.!?\n])\s*(?:please,? |(?:can|could|would) you (?:please )?)?"
+    r"(?:make (?:this|it|these)|rewrite|rephrase|reword|translate|correct|proofread|improve|fix|edit|shorten|expand"
+    r"|continue|complete|summari[sz]e|paraphrase|analy[sz]e|explain|classify)\b[^:.!?\n]{0,200}:",
+    re.IGNORECASE,
+)
+"""What follows such words is a text that they are to be done with."""
 
 
 def states_preference(text: str) -> bool:
-    """Whether somebody says in ``text`` what they like, avoid, need or choose."""
-    sentences = _SENTENCE.split(text[:_READ].lower().replace("’", "'"))
+    """Whether somebody says in ``text`` what they like, avoid, need or choose; not in what they quote, nor in what they
+    give to be worked on ("Translate: I love you")."""
+    own = _TASK.split(_WHOLLY_QUOTED.sub(r"\1", text[:_READ]), maxsplit=1)[0]
+    sentences = _SENTENCE.split(without_quotes(own).lower().replace("’", "'"))
     return any(_ABOUT_SELF.search(sentence) and _STATES.search(sentence[:_SENTENCE_READ]) for sentence in sentences)
 
 
@@ -100,4 +116,6 @@ class Preferences:
 
 
 def _speaks_of_taste(memory: Memory) -> bool:
-    return memory.kind is Kind.PREFERENCE or (memory.kind is not Kind.DOCUMENT and states_preference(memory.text))
+    if memory.kind in (Kind.PREFERENCE, Kind.DOCUMENT):
+        return memory.kind is Kind.PREFERENCE
+    return states_preference(memory.text[:_TYPED] if memory.kind is Kind.CHAT else memory.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["clause_around", "clause_before", "sentences"]
+__all__ = ["clause_around", "clause_before", "sentences", "without_quotes"]
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|^>.*$", re.MULTILINE)
 _END = re.compile(
@@ -19,13 +19,18 @@ def sentences(text: str) -> list[str]:
     """The sentences in order; questions and empty ones are kept as ``""``, so that places stay right."""
     found = []
     start = 0
-    plain = _QUOTED.sub(" ″ ", text)
+    plain = without_quotes(text)
     for end in [*(match.end() for match in _END.finditer(plain)), len(plain)]:
         sentence = _SPACE.sub(" ", _MARKUP.sub("", plain[start:end])).strip()
         start = end
         if sentence:
             found.append("" if sentence.rstrip(" )").endswith("?") else sentence)
     return found
+
+
+def without_quotes(text: str) -> str:
+    """``text`` with a mark for all that stands in quotation marks, or in lines quoted from a mail."""
+    return _QUOTED.sub(" ″ ", text)
 
 
 def clause_before(sentence: str, position: int) -> str:

@@ -61,6 +61,12 @@ STATED = (
     "i hate mondays",
     "I LOVE PICKLES",
     "After the flood we still enjoy rivers.",
+    "I steer clear of revolving doors.",
+    "I won't consider a phone without keys.",
+    "I have a deep disdain for umbrellas.",
+    "I'm a strong advocate for night trains.",
+    "I am uninterested in horoscopes.",
+    "I'm not comfortable with lifts.",
 )
 NOT_STATED = (
     "The train was late again.",
@@ -93,6 +99,14 @@ NOT_STATED = (
     "Here is my code.",
     "Prefer composition over inheritance.",
     "The likelihood of rain is small.",
+    "I'd like you to split this function in two.",
+)
+NOT_THEIRS = (
+    'My neighbour shouted "I hate cats" over the fence.',
+    "> I love the old harbour.",
+    "Translate into French: I love the old harbour.",
+    "Could you please make this sound kinder: I hate mondays.",
+    "The second line is odd. Correct the verb: I likes pickles and I avoid salt.",
 )
 HOSTILE = ("i ", "i am ", "i and aly ", "i'd ", "we and so or but ", "not ", "don't ", "is ", "i have a ", "i find ",
            "aly ", " ", "’", ".", "i, ", "I really really ", "a" * 500 + "ly ", "\u0130 i ")  # fmt: skip
@@ -117,6 +131,16 @@ def test_one_such_sentence_among_many_others_is_enough() -> None:
     long = " ".join(NOT_STATED)
     assert not states_preference(long)
     assert states_preference(f"{long} I can't stand lilies. {long}")
+
+
+@pytest.mark.parametrize("text", NOT_THEIRS)
+def test_what_is_quoted_or_given_to_be_worked_on_is_no_taste(text: str) -> None:
+    assert not states_preference(text)
+    assert states_preference(f"I love pickles. {text}")
+
+
+def test_who_puts_all_of_it_in_quotation_marks_means_it() -> None:
+    assert states_preference('"I love the old harbour."')
 
 
 def test_words_of_two_sentences_state_nothing_together() -> None:
@@ -167,6 +191,14 @@ def test_what_is_stored_as_a_preference_is_one_in_whatever_words(vault: Vault) -
     window = add(vault, "Window seat, always.", kind=Kind.PREFERENCE)
     add(vault, "Aisle seat, always.", kind=Kind.PREFERENCE, trust=Trust.OTHER)
     assert Preferences(vault).ids() == (window,)
+
+
+def test_what_stands_far_down_in_a_long_turn_of_a_chat_is_not_the_person_speaking(vault: Vault) -> None:
+    pasted = f"This log ends too early, why? {'12:01 retrying the pump. ' * 20}I never trust the gauge. 12:02 stopped."
+    add(vault, pasted, kind=Kind.CHAT)
+    note = add(vault, f"Monday. {pasted}")
+    short = add(vault, "The pump again. I never trust the gauge.", kind=Kind.CHAT)
+    assert Preferences(vault).ids() == (note, short)
 
 
 def test_a_closed_one_is_left_out_until_it_is_reopened(vault: Vault) -> None:
