@@ -52,7 +52,10 @@ _FACT = 3.0
 _REMEMBERED = "remembered"
 _ADVISING = "You know a person well and advise them."
 _ADVISED_BY = 3
-"""Memories that a recommendation rests on: short, so that a small model keeps sight of the one that decides."""
+"""Memories that a recommendation rests on, at most."""
+_NEARLY = 1.0
+"""Of those the ones that score nearly as well as the best: by so many standard deviations less. Beside others a small
+model loses sight of what decides (docs/explanation/asking.md)."""
 
 
 class Assistant(Taught):
@@ -146,12 +149,12 @@ class Assistant(Taught):
         return self._with_facts(question, [hit for hit in hits if hit.memory.superseded_by is None]), superseded
 
     def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
-        """What advice may draw on, best first: what the person said of their tastes; where they said nothing of them,
-        what else was found in their own words."""
+        """What advice may draw on, best first: what the person said of their tastes, as far as it bears on ``question``
+        about as much as the best of it; where they said nothing, what else was found in their own words."""
         query = Query(question, now_ms=self._clock(), limit=_SEARCHED, where=where)
         stated = self.retriever.rank(self.preferences.ids(), query)
         if stated:
-            return stated
+            return [hit for hit in stated if hit.score >= stated[0].score - _NEARLY]
         hits, _ = self.find(question, where)
         return [hit for hit in hits if hit.memory.trust is Trust.SELF] or hits
 

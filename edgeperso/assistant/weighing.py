@@ -27,6 +27,8 @@ _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SPARE: Final = 48
 """Tokens kept free for our own words around the options."""
 _REASON_TOKENS: Final = 48
+_EACH: Final = 3
+"""So many memories are reasoned from one by one, and an option fits as far as it fits the one that it fits least."""
 _CRITERION: Final = "In one short sentence: what must a suggestion have or avoid to fit this person?"
 
 
@@ -98,7 +100,9 @@ class Weigher:
 
     def written(self, words: str, *, max_tokens: int, hits: Sequence[Hit] = ()) -> str:
         """The first line that the model writes to ``words``, greedily."""
-        return self._written(words, hits, max_tokens=max_tokens)[1]
+        turn = self._open(words, hits, [0] * max_tokens)
+        said = self._engine.generate([*turn.tokens, *turn.closing], max_tokens=max_tokens, stop=("\n",))
+        return "".join(said).strip()
 
     # ---- the ways ------------------------------------------------------------------------------------------------
 
@@ -145,12 +149,20 @@ class Weigher:
 
     def _reasoned(self, question: str, options: list[str], hits: Sequence[Hit]) -> tuple[list[float], OpenTurn]:
         asked = f'The person asks: "{question}"\n'
-        read, criterion = self._written(f"{asked}{_CRITERION}", hits, max_tokens=_REASON_TOKENS)
+        turn = self._open(f"{asked}{_CRITERION}", hits, [0] * _REASON_TOKENS)
+        notes = [hit for hit in hits if hit.memory.id in turn.included]
+        groups = [[note] for note in notes] if 0 < len(notes) <= _EACH else [notes]
+        fitting = [self._fitting(asked, options, group) for group in groups]
+        return np.min(fitting, axis=0).tolist(), turn
+
+    def _fitting(self, asked: str, options: list[str], hits: Sequence[Hit]) -> list[float]:
+        """How far each option fits what the model, in a sentence of its own, takes ``hits`` to ask for."""
+        criterion = self.written(f"{asked}{_CRITERION}", max_tokens=_REASON_TOKENS, hits=hits)
         ask = "Does this suggestion fit the person? Answer Yes or No."
         words = [self._engine.tokenize(f'Suggestion: "{option}"\n{ask}') for option in options]
         # The notes aren't before the model again, unless it wrote nothing: they only blur its Yes and No (asking.md).
         turn = self._open(f"{asked}What fits: {criterion}\n", [] if criterion else hits, max(words, key=len))
-        return [self._odds(after) for after in self._after(turn, words)], read
+        return [self._odds(after) for after in self._after(turn, words)]
 
     # ---- what they share -----------------------------------------------------------------------------------------
 
@@ -173,11 +185,6 @@ class Weigher:
         begun = self._engine.tokenize(cue)
         turn = self._open(question, hits, [*begun, *max(words, key=len)])
         return [*turn.tokens, *turn.closing, *begun], turn
-
-    def _written(self, words: str, hits: Sequence[Hit], *, max_tokens: int) -> tuple[OpenTurn, str]:
-        turn = self._open(words, hits, [0] * max_tokens)
-        said = self._engine.generate([*turn.tokens, *turn.closing], max_tokens=max_tokens, stop=("\n",))
-        return turn, "".join(said).strip()
 
     def _open(self, words: str, hits: Sequence[Hit], *following: Sequence[int]) -> OpenTurn:
         return self._layout.open_turn(words, hits, kept_free=max(map(len, following)) + _SPARE, most=self._most)

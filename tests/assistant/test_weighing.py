@@ -178,21 +178,42 @@ def test_reasoned_first_writes_what_must_be_and_then_asks_by_it() -> None:
         return respects_tea(f"I love tea.\n{text}")
 
     engine = Scripted(says, writes=[" Something warm,", " no milk. \n"])
-    found = weighed(engine, Asking.REASONED)
+    found = weighed(engine, Asking.REASONED, notes=NOTES[:1])
     assert found.scores == pytest.approx((-3.0, 2.0, 1.0))
     first, *others = engine.read
-    assert "In one short sentence" in first and "love tea" in first
+    assert "In one short sentence" in first
+    assert "love tea" in first
     assert not any(option in first for option in OPTIONS)
     assert len(others) == len(OPTIONS)
     assert not any("love tea" in text for text in others)
-    assert found.sources == (1, 2)
     assert engine.stops == [(48, ("\n",))]
 
 
 def test_a_model_that_reasons_nothing_is_asked_by_the_notes() -> None:
     engine = Scripted(respects_tea)
-    assert weighed(engine, Asking.REASONED).order == [1, 2, 0]
+    assert weighed(engine, Asking.REASONED, notes=NOTES[:1]).order == [1, 2, 0]
     assert all("love tea" in text for text in engine.read)
+
+
+def test_an_option_fits_as_far_as_it_fits_the_memory_that_it_fits_least() -> None:
+    likes = {"tea": (-5.0, -1.0, -2.0), "milk": (-1.0, -2.0, -6.0)}
+
+    def says(text: str) -> dict[str, float]:
+        (note,) = [word for word in likes if f"{word}\n" in text]
+        return {"Y": likes[note][[option in text for option in OPTIONS].index(True)], "N": 0.0}
+
+    engine = Scripted(says)
+    found = weighed(engine, Asking.REASONED, notes=hits("I love tea", "I hate milk"))
+    assert found.scores == pytest.approx((-5.0, -2.0, -6.0))
+    assert found.sources == (1, 2)
+    assert not any("love tea" in text and "hate milk" in text for text in engine.read)
+
+
+def test_more_than_a_few_memories_are_reasoned_from_at_once() -> None:
+    engine = Scripted(even)
+    notes = hits("I love tea", "I hate milk", "I sleep badly", "I am cold")
+    assert weighed(engine, Asking.REASONED, notes=notes).sources == (1, 2, 3, 4)
+    assert all("love tea" in text and "am cold" in text for text in engine.read)
 
 
 # ---- what all ways share -------------------------------------------------------------------------------------------
@@ -208,7 +229,7 @@ def test_sources_are_the_memories_that_were_read(asking: Asking) -> None:
     notes = hits("I love tea", "I hate milk", "I sleep badly")
     found = weigher(engine, most=2).weigh(QUESTION, OPTIONS, notes, asking)
     assert found.sources == (1, 2)
-    assert any("love tea" in text and "hate milk" in text for text in engine.read)
+    assert all(any(said in text for text in engine.read) for said in ("love tea", "hate milk"))
     assert not any("sleep badly" in text for text in engine.read)
     little = weigher(engine, memories=50).weigh(QUESTION, OPTIONS, notes, asking)
     assert little.sources == (1,)
