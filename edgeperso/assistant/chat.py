@@ -85,7 +85,12 @@ class Chat:
             if quoting:
                 hits = self._by_likelihood(question, hits)
             prompt = self._layout.turn(
-                question, hits, begin=self._reader.quotes, most=1 if quoting else self._reader.most, again=quoting
+                question,
+                hits,
+                begin=self._reader.quotes,
+                most=1 if quoting else self._reader.most,
+                behind=self._reader.behind,
+                again=quoting,
             )
         cancel = threading.Event()
         generation = self._generation(question, prompt, hits, max_tokens, cancel, quoting=quoting)

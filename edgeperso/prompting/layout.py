@@ -7,6 +7,7 @@ with the stable part and the question at hand, and says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -40,7 +41,8 @@ class Budget:
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """A memory that was found and left out: ``reason`` is ``budget`` (no room), ``shown`` (it stands earlier in the
-    conversation), ``reader`` (the model reads no more at once) or ``superseded`` (a newer memory replaced it)."""
+    conversation), ``reader`` (the model reads no more at once, or nothing so far behind the best)
+    or ``superseded`` (a newer memory replaced it)."""
 
     memory_id: int
     reason: str
@@ -151,11 +153,19 @@ class Layout:
         self._tokens, self._shown, self._spans, self._turns = list(self._stable), set(), (), 0
 
     def turn(
-        self, question: str, hits: Sequence[Hit], *, begin: bool, most: int | None = None, again: bool = False
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        begin: bool,
+        most: int | None = None,
+        behind: float = math.inf,
+        again: bool = False,
     ) -> Prompt:
-        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most;
-        oldest first, and of one time the best last. With ``begin`` the answer's first words are written for the model,
-        and the best stands nearest to the question. With ``again`` memories are quoted although they stand earlier.
+        """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most,
+        none whose score is more than ``behind`` below that of the best that fits; oldest first, and of one time the
+        best last. With ``begin`` the answer's first words are written for the model, and the best stands nearest to the
+        question. With ``again`` memories are quoted although they stand earlier.
 
         The turn is part of the conversation once it is `answered`.
 
@@ -181,7 +191,7 @@ class Layout:
             )
         shown = frozenset() if again else self.shown
         limit = min(room, self._budget.memory_tokens)
-        taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown)
+        taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown, behind)
         return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin)
 
     def wide_turn(self, question: str, hits: Sequence[Hit], wide: Wide) -> Prompt | None:
@@ -316,16 +326,18 @@ class Layout:
         )
 
     def _choose(
-        self, hits: Sequence[Hit], room: int, most: int, shown: frozenset[int]
+        self, hits: Sequence[Hit], room: int, most: int, shown: frozenset[int], behind: float = math.inf
     ) -> tuple[list[Hit], list[Dropped]]:
         taken: list[Hit] = []
         dropped: list[Dropped] = []
         full = False
+        best = -math.inf
         for hit in hits:
             if hit.memory.id in shown:
+                best = max(best, hit.score)
                 dropped.append(Dropped(hit.memory.id, "shown"))
                 continue
-            if len(taken) == most:
+            if len(taken) == most or hit.score < best - behind:
                 dropped.append(Dropped(hit.memory.id, "reader"))
                 continue
             cost = len(self._tokenizer.tokenize(quote(hit.memory))) + _NOTE_OVERHEAD
@@ -336,6 +348,7 @@ class Layout:
                 full = full or bool(taken)
                 continue
             room -= cost
+            best = max(best, hit.score)
             taken.append(hit)
         return taken, dropped
 

@@ -106,6 +106,25 @@ def test_a_memory_too_long_by_itself_makes_way() -> None:
     assert prompt.included == (2,)
 
 
+def test_what_lies_too_far_behind_the_best_is_not_read() -> None:
+    best, near, far = hits("best", "near", "far")
+    found = [best, near, replace(far, score=best.score - 5.1)]
+    prompt = layout(CompletionForm()).turn("Q?", found, begin=False, behind=5.0)
+    assert prompt.included == (1, 2)
+    assert [(d.memory_id, d.reason) for d in prompt.dropped] == [(3, "reader")]
+    assert layout(CompletionForm()).turn("Q?", found, begin=False).included == (1, 2, 3)
+
+
+def test_the_best_counts_though_it_stands_earlier_but_not_when_it_never_fits() -> None:
+    best, far = hits("best", "far")
+    far = replace(far, score=best.score - 5.1)
+    chat = layout(CompletionForm())
+    chat.answered(chat.turn("Q?", [best], begin=False), [])
+    assert chat.turn("Q?", [best, far], begin=False, behind=5.0).included == ()
+    huge = replace(best, memory=replace(best.memory, text="a" * 2000))
+    assert layout(CompletionForm()).turn("Q?", [huge, far], begin=False, behind=5.0).included == (2,)
+
+
 def test_a_full_context_begins_anew_with_the_question_at_hand() -> None:
     growing = layout(CompletionForm(), context=400, answer=50)
     growing.answered(growing.turn("First?", hits("x" * 200), begin=False), [])
