@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ from edgeperso.prompting import (
     may_answer,
     quotable,
 )
+from edgeperso.retrieval import asks_for_present
 from edgeperso.types import Hit, MemoryFilter, Role
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class Chat:
                 hits,
                 begin=self._reader.quotes,
                 most=1 if quoting else self._reader.most,
-                behind=self._reader.behind,
+                behind=self._reader.behind if asks_for_present(question) else math.inf,
                 again=quoting,
             )
         cancel = threading.Event()

@@ -12,6 +12,8 @@ from edgeperso.prompting import ANSWERING, Budget, Layout, choose_form, profile_
 __all__ = ["Reader", "layout_for", "reader_for"]
 
 _SMALL: Final = 400_000_000
+_LITERAL: Final = 1_000_000_000
+"""Smaller models repeat a rule where they should follow it."""
 _MEDIUM: Final = 3_000_000_000
 _BEHIND: Final = 5.0
 """The smallest distance that lost none of the right notes of 70 questions about three lives."""
@@ -21,14 +23,16 @@ _BEHIND: Final = 5.0
 class Reader:
     """``quotes``: the answer's first words are written for the model, and what it then says must stand in the notes, of
     which it reads one, the one that it finds the question most likely after. ``most``: as many notes it reads otherwise
-    (None: all that fit ``memory_tokens``), none of them more than ``behind`` below the best in the score: among those
-    stands what no longer holds. Measured in docs/explanation/reading.md."""
+    (None: all that fit ``memory_tokens``), for a question about the present none whose score is more than ``behind``
+    below the best one's: among those stands what no longer holds. ``latest``: it is told that the latest note holds.
+    Measured in docs/explanation/reading.md."""
 
     quotes: bool
     most: int | None
     memory_tokens: int
     answer_tokens: int
     behind: float = math.inf
+    latest: bool = True
 
     def budget(self, context_tokens: int) -> Budget:
         """The reader's budget in a context of that size: at least half of it stays free for conversation."""
@@ -43,7 +47,8 @@ def reader_for(model: ModelInfo) -> Reader:
     if model.n_params < _SMALL:
         return Reader(quotes=True, most=3, memory_tokens=400, answer_tokens=64)
     if model.n_params < _MEDIUM:
-        return Reader(quotes=False, most=5, memory_tokens=500, answer_tokens=256, behind=_BEHIND)
+        latest = model.n_params >= _LITERAL
+        return Reader(quotes=False, most=5, memory_tokens=500, answer_tokens=256, behind=_BEHIND, latest=latest)
     return Reader(quotes=False, most=None, memory_tokens=2000, answer_tokens=512)
 
 
@@ -52,7 +57,7 @@ def layout_for(engine: Engine, reader: Reader, profile: dict[str, str], task: st
     to judge, whose answer is never begun."""
     return Layout(
         engine,
-        choose_form(renderer(engine.info), begin=reader.quotes and task == ANSWERING),
+        choose_form(renderer(engine.info), begin=reader.quotes and task == ANSWERING, latest=reader.latest),
         reader.budget(engine.info.n_ctx),
         bos=engine.bos,
         profile=profile_card(profile),

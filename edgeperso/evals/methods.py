@@ -15,6 +15,7 @@ Where an evaluation trains (`eval lamp`), also adapters, worn in this order: ``g
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -131,8 +132,11 @@ class ConditionedAssistant(Assistant):
 
     @property
     def reader(self) -> Reader:
-        """The assistant's own, but that ``full`` reads on to the end of a larger budget."""
+        """The assistant's own, but that ``full`` reads on to the end of a larger budget, and that all is read that was
+        found in another way than the assistant's: scores of other sorts can't be told by its measure."""
         reader = super().reader
+        if self._method.choice != "hybrid":
+            reader = replace(reader, behind=math.inf)
         return replace(reader, most=None, memory_tokens=_FULL_TOKENS) if self._reads_all else reader
 
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:

@@ -72,7 +72,8 @@ class CompletionForm:
 
 @dataclass(frozen=True, slots=True)
 class ChatForm:
-    """Through the model's own template, cut into what is ours (its markup) and the gaps that hold text of people."""
+    """Through the model's own template, cut into what is ours (its markup) and the gaps that hold text of people.
+    ``latest``: beside the question stands the rule that the latest note holds."""
 
     before_system: str
     before_user: str
@@ -80,6 +81,7 @@ class ChatForm:
     between: str
     after_next: str
     begin: bool = False
+    latest: bool = True
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -90,7 +92,7 @@ class ChatForm:
         return [Piece(self.before_system, ours=True), Piece(system), Piece(self.before_user, ours=True)]
 
     def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
-        rule = _FROM_NOTES if self.begin else f"{_FROM_NOTES} {_LATEST}"
+        rule = f"{_FROM_NOTES} {_LATEST}" if self.latest and not self.begin else _FROM_NOTES
         ask = f"{rule}\nQuestion: {question}" if notes else f"Question: {question}"
         markup = [] if first else [Piece(self.between, ours=True)]
         answer = [Piece(f"Answer: {begun}")] if self.begin and begun else []
@@ -109,16 +111,17 @@ def _block(heading: str, notes: list[str]) -> str:
     return "".join([f"{heading}\n\n", *(f"{note}\n" for note in notes), "\n"]) if notes else ""
 
 
-def choose_form(render: Render | None, *, begin: bool) -> Form:
+def choose_form(render: Render | None, *, begin: bool, latest: bool = True) -> Form:
     """The model's chat template if it has one that two turns can be read off, else the completion form.
 
-    ``begin`` writes the first words of the answer in the model's place, which small models need.
+    ``begin`` writes the first words of the answer in the model's place, which small models need; without
+    ``latest`` the rule is left out that of notes that differ the latest holds.
     """
-    form = None if render is None else _read_template(render, begin=begin)
+    form = None if render is None else _read_template(render, begin=begin, latest=latest)
     return form if form is not None else CompletionForm()
 
 
-def _read_template(render: Render, *, begin: bool) -> ChatForm | None:
+def _read_template(render: Render, *, begin: bool, latest: bool) -> ChatForm | None:
     system, user, answer, following = _MARKS
     for system_in_user in (False, True):
         opening = [] if system_in_user else [{"role": "system", "content": system}]
@@ -133,7 +136,7 @@ def _read_template(render: Render, *, begin: bool) -> ChatForm | None:
         if parts[0] is not None and parts[1] is not None and parts[0][:2] == parts[1][:2]:
             before_system, before_user, after_user = parts[0]
             between, after_next = parts[1][3:]
-            return ChatForm(before_system, before_user, after_user, between, after_next, begin)
+            return ChatForm(before_system, before_user, after_user, between, after_next, begin, latest)
     return None
 
 

@@ -14,7 +14,7 @@ from edgeperso.assistant import Assistant, Reply, Trace
 from edgeperso.assistant.reply import NOTHING_FOUND
 from edgeperso.errors import EmptyQuestion, NotFound, QuestionTooLong
 from edgeperso.prompting import begun_answer
-from edgeperso.types import MemoryFilter, Role
+from edgeperso.types import Hit, MemoryFilter, Role
 
 NOW_MS = 1_760_000_000_000
 DAY_MS = 86_400_000
@@ -262,6 +262,18 @@ def test_what_is_superseded_is_no_source(me: Assistant) -> None:
     assert reply.sources == (new.id,)
     assert {hit.memory_id: hit.outcome for hit in reply.trace.hits}[old.id] == "superseded"
     assert "Oslo" in me.ask("Where did I live before?").text
+
+
+def test_a_larger_model_reads_what_lies_far_behind_only_when_asked_about_the_past(
+    me: Assistant, known: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeperso.assistant.readers._SMALL", 0)
+    hits = [Hit(memory, -10.0 * place, {}) for place, memory in enumerate(me.vault.memories.get(known.values()))]
+    monkeypatch.setattr(me, "find", lambda _question, _where: (hits, []))
+    reply = me.ask("Who is my dentist?", max_tokens=2)
+    assert reply.sources == (hits[0].memory.id,)
+    assert [hit.outcome for hit in reply.trace.hits] == ["included", "reader", "reader"]
+    assert set(me.ask("Who was my dentist?", max_tokens=2).sources) == set(known.values())
 
 
 def test_an_empty_vault_says_that_it_knows_nothing(me: Assistant) -> None:

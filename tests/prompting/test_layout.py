@@ -125,6 +125,15 @@ def test_the_best_counts_though_it_stands_earlier_but_not_when_it_never_fits() -
     assert layout(CompletionForm()).turn("Q?", [huge, far], begin=False, behind=5.0).included == (2,)
 
 
+def test_the_rule_that_the_latest_note_holds_can_be_left_out() -> None:
+    told, untold = (choose_form(chatml, begin=False, latest=latest) for latest in (True, False))
+    rule = "the note with the latest date holds"
+    assert rule in read(layout(told).turn("Q?", hits("note"), begin=False).tokens)
+    text = read(layout(untold).turn("Q?", hits("note"), begin=False).tokens)
+    assert rule not in text
+    assert "Answer from the notes.\nQuestion: Q?" in text
+
+
 def test_a_full_context_begins_anew_with_the_question_at_hand() -> None:
     growing = layout(CompletionForm(), context=400, answer=50)
     growing.answered(growing.turn("First?", hits("x" * 200), begin=False), [])
