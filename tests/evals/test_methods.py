@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeperso.assistant import Assistant
+from edgeperso.assistant.readers import Reader
 from edgeperso.errors import EmptyQuestion, UsageError
 from edgeperso.evals.methods import ADDITIONS, CHOICES, LEARNT, Method
 from edgeperso.evals.setup import Setup
@@ -173,6 +175,16 @@ def test_recent_and_full_give_all_the_latest_first(find: Find) -> None:
         assert ids(hits) == LATEST_FIRST
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
         assert find(name, advice=True) == hits
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_only_the_product_leaves_out_what_lies_behind(
+    name: str, setup: Setup, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Reader(quotes=False, most=5, memory_tokens=500, answer_tokens=9, behind=5.0)
+    monkeypatch.setattr("edgeperso.assistant.assistant.reader_for", lambda _model: own)
+    me = setup.assistant(vault, Method.parse(name), now_ms=NOW_MS)
+    assert me.reader.behind == (5.0 if name == "hybrid" else math.inf)
 
 
 def test_random_gives_all_in_an_order_of_the_seed_and_the_question(find: Find) -> None:
