@@ -28,6 +28,12 @@ _CHANGE: Final = 4.0
 
 _PAST_TENSE: Final = re.compile(r"\b(did|was|were|had)\b|\bat the (end|time|beginning)\b", re.IGNORECASE)
 _PRESENT: Final = re.compile(r"\b(is|are|am|do|does|have|has|can|now|['’]s)\b|^(who|which|what) \w+s\b", re.IGNORECASE)
+_PERFECT: Final = re.compile(  # "Where has Ann camped?" asks for all that was, not for what is
+    r"\b(?:has|have|['’]ve)\b(?: [\w'’]+){1,5}? (?:\w{3,}ed|been|done|gone|seen|made|read|had|met|taken|given|written"
+    r"|bought|won|felt|found|kept|told|said|got|gotten|lost|left|come|become|begun|chosen|eaten|drunk|driven|flown"
+    r"|learnt|paid|sold|sent|spent|taught|thought|worn)\b",
+    re.IGNORECASE,
+)
 _FIXED_DAY: Final = re.compile(r"^\W*when\b(?!.*\b(next|now|due)\b)", re.IGNORECASE)
 _OF_CHANGE: Final = re.compile(
     r"\b(new|now|switched|swapped|changed?|moved?|moving|from now on|no longer|any ?more|instead|quit|cancel(?:led|ed)?"
@@ -39,7 +45,7 @@ _OF_CHANGE: Final = re.compile(
 
 def asks_for_present(question: str) -> bool:
     """Whether the question is about how things are, rather than how they were or what happened."""
-    if asks_about_past(question) or _PAST_TENSE.search(question):
+    if asks_about_past(question) or _PAST_TENSE.search(question) or _PERFECT.search(question):
         return False
     return _PRESENT.search(question) is not None
 

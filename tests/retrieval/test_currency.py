@@ -19,15 +19,19 @@ def hit(id_: int, text: str, *, day: int | None, score: float) -> Hit:
 
 
 @pytest.mark.parametrize(
-    "question", ["Who is my landlord?", "What do I drink?", "Who keeps our key?", "Where's my bike?"]
-)
+    "question",
+    ["Who is my landlord?", "What do I drink?", "Who keeps our key?", "Where's my bike?", "Who has the spare key?",
+     "Which phone do I have?", "Have we a cellar?"],
+)  # fmt: skip
 def test_the_present(question: str) -> None:
     assert asks_for_present(question)
 
 
 @pytest.mark.parametrize(
-    "question", ["Where did I live in 2024?", "Who was my boss?", "Where did I work before Ghent?", "Dinner ideas?"]
-)
+    "question",
+    ["Where did I live in 2024?", "Who was my boss?", "Where did I work before Ghent?", "Dinner ideas?",
+     "Where has Ann camped?", "Which books have I read?", "What has my sister's band played?", "What've we seen?"],
+)  # fmt: skip
 def test_not_the_present(question: str) -> None:
     assert not asks_for_present(question)
 
