@@ -27,7 +27,7 @@ from edgeperso.types import Asking
 
 __all__ = ["run_bias"]
 
-_VERSION: Final = 2
+_VERSION: Final = 1
 """Part of each unit's name: goes up when what a unit does changes."""
 _TASK: Final = "You rate people on a scale from 1 to 5."
 _LABELS: Final = ("1", "2", "3", "4", "5")
