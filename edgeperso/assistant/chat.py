@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from edgeperso.prompting import (
     quotable,
 )
 from edgeperso.retrieval import asks_for_present
-from edgeperso.types import Hit, MemoryFilter, Role
+from edgeperso.types import Hit, MemoryFilter, Role, Trust
 
 if TYPE_CHECKING:
     from edgeperso.assistant.assistant import Assistant
@@ -91,7 +92,7 @@ class Chat:
                 hits,
                 begin=self._reader.quotes,
                 most=1 if quoting else self._reader.most,
-                behind=self._reader.behind if asks_for_present(question) else math.inf,
+                behind=self._behind(question, hits),
                 again=quoting,
             )
         cancel = threading.Event()
@@ -163,6 +164,12 @@ class Chat:
         if prompt is None or self._memory_states or splicing_pays(self._engine.info, prompt.memory_tokens):
             return prompt
         return None
+
+    def _behind(self, question: str, hits: Sequence[Hit]) -> float:
+        """How far behind the best of ``hits`` a note is still read: only about how things are now, and only behind the
+        person's own words, which gain by being new (`favour_current`), may it be left out as outdated."""
+        own = bool(hits) and hits[0].memory.trust is Trust.SELF
+        return self._reader.behind if own and asks_for_present(question) else math.inf
 
     def _by_likelihood(self, question: str, hits: list[Hit]) -> list[Hit]:
         """The first hits in the order of how well each answers the question, by the model's own judgement as well; a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import runpy
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from edgeperso.assistant import Assistant, Reply, Trace
 from edgeperso.assistant.reply import NOTHING_FOUND
 from edgeperso.errors import EmptyQuestion, NotFound, QuestionTooLong
 from edgeperso.prompting import begun_answer
-from edgeperso.types import Hit, MemoryFilter, Role
+from edgeperso.types import Hit, MemoryFilter, Role, Trust
 
 NOW_MS = 1_760_000_000_000
 DAY_MS = 86_400_000
@@ -264,7 +265,7 @@ def test_what_is_superseded_is_no_source(me: Assistant) -> None:
     assert "Oslo" in me.ask("Where did I live before?").text
 
 
-def test_a_larger_model_reads_what_lies_far_behind_only_when_asked_about_the_past(
+def test_a_larger_model_skips_what_lies_far_behind_the_persons_own_words_about_the_present(
     me: Assistant, known: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeperso.assistant.readers._SMALL", 0)
@@ -274,6 +275,8 @@ def test_a_larger_model_reads_what_lies_far_behind_only_when_asked_about_the_pas
     assert reply.sources == (hits[0].memory.id,)
     assert [hit.outcome for hit in reply.trace.hits] == ["included", "reader", "reader"]
     assert set(me.ask("Who was my dentist?", max_tokens=2).sources) == set(known.values())
+    hits[0] = replace(hits[0], memory=replace(hits[0].memory, trust=Trust.OTHER))
+    assert set(me.ask("Who is my dentist?", max_tokens=2).sources) == set(known.values())
 
 
 def test_an_empty_vault_says_that_it_knows_nothing(me: Assistant) -> None:
