@@ -24,8 +24,8 @@ class Reader:
     """``quotes``: the answer's first words are written for the model, and what it then says must stand in the notes, of
     which it reads one, the one that it finds the question most likely after. ``most``: as many notes it reads otherwise
     (None: all that fit ``memory_tokens``), for a question about the present none whose score is more than ``behind``
-    below that of the best, if it is the person's own: among those stands what no longer holds. ``latest``: it is told that the latest note holds.
-    Measured in docs/explanation/reading.md."""
+    below that of the best, if it is the person's own: among those stands what no longer holds. ``latest``: it is told
+    that the latest note holds. Measured in docs/explanation/reading.md."""
 
     quotes: bool
     most: int | None
