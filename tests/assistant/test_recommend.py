@@ -44,16 +44,13 @@ def read(me: Assistant) -> list[str]:
     return seen
 
 
-def tastes(me: Assistant) -> set[str]:
-    return {memory.text for memory in me.vault.memories.get(me.preferences.ids())}
-
-
 def advice(me: Assistant, question: str = QUESTION, where: MemoryFilter = ANYWHERE) -> list[str]:
     return [hit.memory.text for hit in me.find_for_advice(question, where)]
 
 
-def score_evenly(me: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tastes bear on all questions."""
+@pytest.fixture
+def evenly(me: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tastes bear on all questions; their order stays."""
     rank = me.retriever.rank
     monkeypatch.setattr(me.retriever, "rank", lambda *asked: [replace(hit, score=1.0) for hit in rank(*asked)])
 
@@ -69,10 +66,10 @@ def test_a_taste_that_shares_no_word_with_the_question_decides(me: Assistant, as
     assert me.recommend(QUESTION, OPTIONS, asking=Asking.APART).order == [0, 1]
 
 
-def test_sources_are_the_few_memories_that_were_read(me: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("evenly")
+def test_sources_are_the_few_memories_that_were_read(me: Assistant) -> None:
     for text in ("I avoid stairs", "I enjoy long walks"):
         me.remember(text)
-    score_evenly(me, monkeypatch)
     assert len(advice(me)) == 4
     found = me.recommend(QUESTION, OPTIONS, asking=Asking.APART)
     assert [memory.text for memory in me.vault.memories.get(found.sources)] == advice(me)[:3]
@@ -80,11 +77,11 @@ def test_sources_are_the_few_memories_that_were_read(me: Assistant, monkeypatch:
         assert all((memory.text in text) == (memory.id in found.sources) for text in read(me))
 
 
-def test_advice_rests_on_tastes_the_nearest_first_and_on_nothing_else(me: Assistant) -> None:
-    assert tastes(me) == {"I can't eat wheat", "I love quiet places"}
-    for question, nearest in (("Is it quiet?", "I love quiet places"), ("Who bakes with wheat?", "I can't eat wheat")):
-        assert advice(me, question)[0] == nearest
-        assert set(advice(me, question)) <= tastes(me)
+@pytest.mark.usefixtures("evenly")
+def test_advice_rests_on_all_tastes_the_nearest_first_and_on_nothing_else(me: Assistant) -> None:
+    assert set(advice(me)) == {"I can't eat wheat", "I love quiet places"}
+    assert advice(me, "Is it quiet?") == ["I love quiet places", "I can't eat wheat"]
+    assert advice(me, "Who can bake with wheat?") == ["I can't eat wheat", "I love quiet places"]
 
 
 def test_a_taste_that_bears_on_the_question_far_less_than_the_best_is_left_out(
@@ -117,18 +114,21 @@ def test_the_filter_holds_for_tastes_as_well(me: Assistant) -> None:
     assert found.order == [0, 1]
 
 
+@pytest.mark.usefixtures("evenly")
 def test_what_others_wrote_and_what_was_replaced_is_no_taste(me: Assistant) -> None:
     me.vault.memories.add([Record("I hate rice", Kind.MAIL, "mail", author="Ann", trust=Trust.OTHER)])
     coffee, tea = me.remember("I love coffee."), me.remember("I prefer tea.")
     me.vault.memories.supersede(coffee.id, by=tea.id, at_ms=NOW_MS)
-    assert tastes(me) == {"I can't eat wheat", "I love quiet places", "I prefer tea."}
+    tastes = advice(me, "zzyzx")
+    assert set(tastes) == {"I can't eat wheat", "I love quiet places", "I prefer tea."}
 
 
+@pytest.mark.usefixtures("evenly")
 def test_tastes_follow_what_is_remembered_and_edited(me: Assistant) -> None:
     new = me.remember("I avoid stairs.")
-    assert "I avoid stairs." in tastes(me)
+    assert "I avoid stairs." in advice(me, "zzyzx")
     me.edit(new.id, "The stairs were painted.")
-    assert "The stairs were painted." not in tastes(me)
+    assert "The stairs were painted." not in advice(me, "zzyzx")
 
 
 def test_the_profile_card_and_the_task_are_read(me: Assistant) -> None:
@@ -141,12 +141,10 @@ def test_the_profile_card_and_the_task_are_read(me: Assistant) -> None:
     assert "Ottilie" in read(me)[-1]
 
 
-def test_a_weigher_reads_as_many_memories_as_it_is_told_or_as_the_model_can(
-    me: Assistant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("evenly")
+def test_a_weigher_reads_as_many_memories_as_it_is_told_or_as_the_model_can(me: Assistant) -> None:
     for text in ("I avoid stairs", "I enjoy long walks"):
         me.remember(text)
-    score_evenly(me, monkeypatch)
     hits = me.find_for_advice(QUESTION, ANYWHERE)
     me.engine.likely = lambda _read, text: -1.0  # type: ignore[attr-defined]
     counts = [

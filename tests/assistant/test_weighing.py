@@ -230,6 +230,8 @@ def test_sources_are_the_memories_that_were_read(asking: Asking) -> None:
     found = weigher(engine, most=2).weigh(QUESTION, OPTIONS, notes, asking)
     assert found.sources == (1, 2)
     assert all(any(said in text for text in engine.read) for said in ("love tea", "hate milk"))
+    together = any("love tea" in text and "hate milk" in text for text in engine.read)
+    assert together == (asking is not Asking.REASONED)
     assert not any("sleep badly" in text for text in engine.read)
     little = weigher(engine, memories=50).weigh(QUESTION, OPTIONS, notes, asking)
     assert little.sources == (1,)
