@@ -85,8 +85,8 @@ class Asking(StrEnum):
     APART_GAIN = "apart-gain"
     """The same, less what the model says without the notes."""
     REASONED = "reasoned"
-    """For each note the model says in a sentence what a suggestion must have or avoid; then it is asked, by that sentence
-    alone, for each option by itself. The note counts that an option fits least."""
+    """For each note the model says in a sentence what a suggestion must have or avoid; by that sentence alone it is
+    then asked for each option by itself. The note counts that an option fits least."""
 
 
 class AdapterForm(StrEnum):
