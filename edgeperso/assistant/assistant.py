@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from weakref import WeakSet
 
 from edgeperso.assistant.chat import Chat
 from edgeperso.assistant.export import ExportReport, export_jsonl
+from edgeperso.assistant.finding import by_facts
 from edgeperso.assistant.people import adopt
 from edgeperso.assistant.prefixes import Prefixes
 from edgeperso.assistant.readers import Reader, layout_for, reader_for
@@ -31,8 +31,8 @@ from edgeperso.engine.optimize import best_file
 from edgeperso.engine.origin import base_sha256
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
-from edgeperso.knowledge import Preferences, derive_facts, facts_asked_for
-from edgeperso.retrieval import Retriever, asks_for_present, favour_current
+from edgeperso.knowledge import Preferences, derive_facts
+from edgeperso.retrieval import Retriever, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
 from edgeperso.types import Asking, Embedder, Hit, Kind, Memory, MemoryFilter, Progress, Query, Record, Trust
@@ -47,8 +47,6 @@ __all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "Assistant", "open_assistant"]
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_EMBEDDER = "minilm-int8"
 _SEARCHED = 40
-_FACT = 3.0
-"""Worth of stating a current fact that is asked for, in standard deviations of the retriever's score."""
 _REMEMBERED = "remembered"
 _ADVISING = "You know a person well and advise them."
 _ADVISED_BY = 3
@@ -143,10 +141,8 @@ class Assistant(Taught):
         if not question.strip():
             return [], []
         hits = favour_current(question, self.recall(question, limit=_SEARCHED, where=where))
-        if not asks_for_present(question):
-            return hits, []
-        superseded = [hit for hit in hits if hit.memory.superseded_by is not None]
-        return self._with_facts(question, [hit for hit in hits if hit.memory.superseded_by is None]), superseded
+        query = Query(question, now_ms=self._clock(), limit=_SEARCHED, where=where)
+        return by_facts(self.vault, question, hits, lambda ids: self.retriever.rank(ids, query))
 
     def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
         """What advice may draw on, best first: what the person said of their tastes, as far as it bears on ``question``
@@ -157,17 +153,6 @@ class Assistant(Taught):
             return [hit for hit in stated if hit.score >= stated[0].score - _NEARLY]
         hits, _ = self.find(question, where)
         return [hit for hit in hits if hit.memory.trust is Trust.SELF] or hits
-
-    def _with_facts(self, question: str, hits: list[Hit]) -> list[Hit]:
-        """``hits`` with those raised that state a current fact which ``question`` asks for."""
-        stating = {fact.memory_id for fact in facts_asked_for(self.vault, question)}
-        raised = [
-            replace(hit, score=hit.score + _FACT, parts={**hit.parts, "fact": _FACT})
-            if hit.memory.id in stating
-            else hit
-            for hit in hits
-        ]
-        return sorted(raised, key=lambda hit: (-hit.score, hit.memory.id))
 
     def ask(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeperso.knowledge.asking import facts_asked_for
+from edgeperso.knowledge.asking import earlier_fact, facts_asked_for, outdated_by
 from edgeperso.knowledge.derive import DeriveReport, current_facts, derive_facts
 from edgeperso.knowledge.preferences import Preferences, states_preference
 
@@ -11,6 +11,8 @@ __all__ = [
     "Preferences",
     "current_facts",
     "derive_facts",
+    "earlier_fact",
     "facts_asked_for",
+    "outdated_by",
     "states_preference",
 ]

@@ -1,24 +1,34 @@
-"""From a question to the facts that it asks for: "How much is my rent?" asks for the current ``rent``."""
+"""From a question to the facts that bear on its answer: "How much is my rent?" asks for the current ``rent``, "Where
+did I live before Ghent?" for the ``home`` before that one.
+
+English only; a question that fits no rule asks for no fact.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from edgeperso.knowledge.derive import current_facts
+from edgeperso.knowledge.statement import SELF, is_same, words
 from edgeperso.types import Fact
 
 if TYPE_CHECKING:
     from edgeperso.vault import Vault
 
-__all__ = ["facts_asked_for"]
+__all__ = ["earlier_fact", "facts_asked_for", "outdated_by"]
 
 _OTHER_WORDS: Final = {
     "home": (("live",), ("home",)),
     "employer": (("work", "for"), ("where", "work"), ("employer",)),
     "way to work": (("get", "work"), ("commute",)),
 }
-"""Attributes that people ask for in other words than their name: any of these sets, whole, in the question."""
+"""Attributes that people ask for in other words than their name: any of these sets, whole, in the question. Whose they
+are the question says: "Where does Ann live?" doesn't ask for the person's own."""
+_OTHERS_HAVE: Final = "home"
+"""The attribute that is known of other people too."""
+_FIRST_PERSON: Final = frozenset(("i", "me", "my", "mine", "we", "us", "our", "ours"))
 _LEAST_PREFIX: Final = 4
 _WORD: Final = re.compile(r"[^\W_]+")
 _AFTER: Final = frozenset(
@@ -40,16 +50,74 @@ _AFTER: Final = frozenset(
         "of",
         "have",
         "these",
+        "did",
+        "was",
+        "were",
     }
 )
 _OF: Final = frozenset({"of", "the", "to", "my"})
 
 
+_BEFORE: Final = re.compile(r"\b(?:before|prior to) (?P<what>.+)", re.IGNORECASE)
+_FORMER: Final = re.compile(r"\b(?:my|our) (?:previous|former|old|last)\b", re.IGNORECASE)
+
+
 def facts_asked_for(vault: Vault, question: str) -> list[Fact]:
-    """The person's own current facts whose attribute ``question`` names, wholly: every word of it, or of another way to
-    put it. A question that names somebody else's thing ("Juno's vet") asks for the person's own all the same."""
-    asked = [word.lower() for word in _WORD.findall(question)]
-    return [fact for attribute, fact in current_facts(vault).items() if _names(asked, attribute)]
+    """The current facts whose attribute ``question`` names, wholly: every word of it, or of another way to put it.
+
+    They are the person's own, also where the question names somebody else's thing ("Juno's vet"); but where somebody
+    else lives, is said of them.
+    """
+    asked = _words(question)
+    own = _FIRST_PERSON.intersection(asked)
+    facts = [
+        fact
+        for attribute, fact in current_facts(vault).items()
+        if _names(asked, attribute) and (own or attribute not in _OTHER_WORDS)
+    ]
+    if own or not _names(asked, _OTHERS_HAVE):
+        return facts
+    newest = {fact.subject: fact for fact in vault.facts.current(attribute=_OTHERS_HAVE) if fact.subject in asked}
+    return [*facts, *newest.values()]
+
+
+def outdated_by(vault: Vault, facts: Iterable[Fact]) -> set[int]:
+    """The memories that state what held before ``facts``, of the same things of the same people, and none of those."""
+    chains = [vault.facts.history(fact.subject, fact.attribute) for fact in facts]
+    closed = {fact.memory_id for chain in chains for fact in chain if fact.valid_to_ms is not None}
+    return closed - {fact.memory_id for chain in chains for fact in chain if fact.valid_to_ms is None}
+
+
+def earlier_fact(vault: Vault, question: str) -> Fact | None:
+    """What held of the person before that which ``question`` names ("my boss before Ann"), or before what holds now
+    ("my previous boss"); None where it asks for nothing of the sort, or no fact says so."""
+    before = _BEFORE.search(question)
+    if before is None and _FORMER.search(question) is None:
+        return None
+    asked = _words(_FORMER.sub("my", question[: before.start()] if before else question))
+    if not _FIRST_PERSON.intersection(asked):
+        return None
+    for attribute in current_facts(vault):
+        chain = vault.facts.history(SELF, attribute) if _names(asked, attribute) else []
+        named = [fact for fact in chain if before is None or _is_named(fact.value, before["what"])]
+        if named:
+            return _before(chain, named[0] if before else named[-1])
+    return None
+
+
+def _before(chain: list[Fact], fact: Fact) -> Fact | None:
+    """The last of another value before ``fact``."""
+    others = (one for one in reversed(chain[: chain.index(fact)]) if not is_same(one.value, fact.value))
+    return next(others, None)
+
+
+def _is_named(value: str, text: str) -> bool:
+    said = words(value)
+    return bool(said) and said <= words(text)
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def _names(asked: list[str], attribute: str) -> bool:

@@ -34,9 +34,13 @@ _NOT_HOMES: Final = re.compile(
     r"group|desk|table|date|meeting|appointment)\b",
     re.IGNORECASE,
 )
+_ROLE: Final = (
+    r"as (?:an? |the |their )?+(?!(?:beginner|member|student|patient|customer|friend|usual)s?\b)[\w-]+(?: [\w-]+)?"
+)
 _WORKS: Final = re.compile(
-    r"\b(?:I (?:now )?work (?:now )?(?:at|for)|I(?:'ve| have)? started (?:work )?at|"
-    rf"(?P<first>first (?:work)?day (?:at|with))) (?:the )?{_PLACE}",
+    r"(?:\b(?:I (?:now )?work (?:now )?(?:at|for)|I(?:'ve| have)? started (?:work )?at"
+    r"|(?P<first>first (?:work)?day (?:at|with))|first workday (?:back|of the year) at)"
+    rf"|(?:^|\bI(?:'ve| have)? )(?:just )?started (?:work|{_ROLE}) (?:at|with)) (?:the )?{_PLACE}",
     re.IGNORECASE,
 )
 _DIET: Final = re.compile(
@@ -50,7 +54,9 @@ _TO_WORK: Final = re.compile(
     r"|(?P<verb>drive|cycle|walk|bike) to work)\b",
     re.IGNORECASE,
 )
-_CUE: Final = re.compile(r"moved|\bliv|^(?:my |our )?new |work|day (?:at|with)|vegan|tarian|\beat\b", re.IGNORECASE)
+_CUE: Final = re.compile(
+    r"moved|\bliv|^(?:my |our )?new |work|started as|day (?:at|with)|vegan|tarian|\beat\b", re.IGNORECASE
+)
 
 
 def living_statements(sentence: str, number: int, year: int) -> Iterator[Statement]:

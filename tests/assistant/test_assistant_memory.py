@@ -93,6 +93,46 @@ def test_a_move_closes_the_old_home_and_keeps_it(plain: Assistant) -> None:
     assert old.id in {hit.memory.id for hit in past}
 
 
+def test_what_states_a_fact_that_is_asked_for_is_read_at_all_events(plain: Assistant) -> None:
+    moved = plain.remember("Here I am, and I moved to Bergen.", occurred_ms=NOW_MS - 90 * DAY_MS)
+    for day in range(60):
+        plain.remember(
+            f"Which town do we live in now? Town {day}, town life, live music.", occurred_ms=NOW_MS - DAY_MS * day
+        )
+    question = "Which town do I live in now?"
+    assert moved.id not in {hit.memory.id for hit in plain.recall(question, limit=40)}
+    hits, _ = plain.find(question, MemoryFilter())
+    (stating,) = [hit for hit in hits if hit.memory.id == moved.id]
+    assert hits[0].score - stating.score <= 3 + 1e-6
+    assert hits.index(stating) <= 3
+    assert stating.score == pytest.approx(sum(stating.parts.values()))
+    elsewhere, _ = plain.find(question, MemoryFilter(after_ms=NOW_MS - 70 * DAY_MS))
+    assert moved.id not in {hit.memory.id for hit in elsewhere}, "the filter holds for what the facts add"
+
+
+def test_a_note_that_stands_is_outdated_for_what_it_says_no_longer(plain: Assistant) -> None:
+    long = "First day at Acme. My boss is Dale. " + "It smells of epoxy and cedar here, and I swept the floor. " * 8
+    first = plain.remember(long, occurred_ms=NOW_MS - 60 * DAY_MS)
+    second = plain.remember("My new boss is Ingrid.")
+    assert plain.vault.memories.one(first.id).superseded_by is None
+    hits, superseded = plain.find("Who is my boss?", MemoryFilter())
+    assert [hit.memory.id for hit in hits] == [second.id]
+    assert [hit.memory.id for hit in superseded] == [first.id]
+    assert first.id in {hit.memory.id for hit in plain.find("Where is it that I sweep the floor?", MemoryFilter())[0]}
+
+
+def test_before_somebody_was_it_is_who_was_it_then(plain: Assistant) -> None:
+    bosses = ["Dale", "Ingrid", "Pam"]
+    ids = [
+        plain.remember(f"My new boss is {name}.", occurred_ms=NOW_MS - day * DAY_MS).id
+        for day, name in zip((90, 60, 30), bosses, strict=True)
+    ]
+    hits, _ = plain.find("Who was my boss before Pam?", MemoryFilter())
+    (raised,) = [hit for hit in hits if "fact" in hit.parts]
+    assert raised.memory.id == ids[1]
+    assert hits[0].score - raised.score <= 3 + 1e-6
+
+
 def test_moving_back_is_not_a_duplicate(plain: Assistant) -> None:
     plain.remember("I live in Oslo.", occurred_ms=NOW_MS - 60 * DAY_MS)
     plain.remember("I moved to Bergen.", occurred_ms=NOW_MS - 30 * DAY_MS)

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from edgeperso.knowledge import derive_facts, facts_asked_for
+from edgeperso.knowledge import derive_facts, earlier_fact, facts_asked_for, outdated_by
 from edgeperso.times import DAY_MS
 from edgeperso.types import Kind, Record
 from edgeperso.vault import KeyFile, Vault
 
 NOTES = (
+    "I moved to Ghent.",
+    "First workday of the year at Acme. Karel, my boss, brought cake.",
+    "First day at Boole. My boss is Ann. They gave me a key, a desk by the window and a form of nine pages.",
+    "Tom has moved to Rotterdam.",
     "My rent is now 945 euros.",
     "My new dentist is Dr Amrani.",
     "I moved to Bruges.",
@@ -39,8 +43,59 @@ def vault(tmp_path: Path) -> Vault:
         ("Who's my boss?", ["Pieter Goossens"]),
         ("When is my next dentist appointment?", []),
         ("What is my cat called?", []),
+        ("Where does Tom live?", ["Rotterdam"]),
+        ("Where does Liz live?", []),
+        ("Where does Tom live when he isn't with me?", []),
     ],
 )
 def test_asks_for(vault: Vault, question: str, values: list[str]) -> None:
     with vault:
         assert [fact.value for fact in facts_asked_for(vault, question)] == values
+
+
+@pytest.mark.parametrize(
+    ("question", "value"),
+    [
+        ("Where did I live before Bruges?", "Ghent"),
+        ("Where did I live before I moved to Bruges?", "Ghent"),
+        ("Where did I live before Ghent?", None),
+        ("Where did I live before Paris?", None),
+        ("Where did Tom live before Rotterdam?", None),
+        ("Where did I work before Boole?", "Acme"),
+        ("Who was my boss before Ann?", "Karel"),
+        ("Who was my boss before Pieter Goossens?", "Ann"),
+        ("Who was my previous boss?", "Ann"),
+        ("Who is my boss?", None),
+        ("What did I eat before dinner?", None),
+    ],
+)
+def test_what_was_before(vault: Vault, question: str, value: str | None) -> None:
+    with vault:
+        fact = earlier_fact(vault, question)
+        assert (fact and fact.value) == value
+
+
+def test_before_counts_from_when_the_value_first_held(tmp_path: Path) -> None:
+    vault, _ = Vault.create(tmp_path / "home", KeyFile(tmp_path / "key"))
+    homes = ["Ghent", "Bruges", "Bruges", "Lier"]
+    with vault:
+        vault.memories.add(
+            Record(
+                text=f"I moved to {home}.", kind=Kind.NOTE, source="n.md", locator=str(day), occurred_ms=day * DAY_MS
+            )
+            for day, home in enumerate(homes, start=20_000)
+        )
+        derive_facts(vault)
+        fact = earlier_fact(vault, "Where did I live before Bruges?")
+        assert fact is not None
+        assert fact.value == "Ghent"
+
+
+def test_only_what_was_asked_for_and_ended_is_outdated(vault: Vault) -> None:
+    with vault:
+        texts = {memory.id: memory.text for memory in vault.memories.scan()}
+        boss = outdated_by(vault, facts_asked_for(vault, "Who is my boss?"))
+        assert {texts[id_] for id_ in boss} == {NOTES[1], NOTES[2]}
+        home = outdated_by(vault, facts_asked_for(vault, "Where do I live?"))
+        assert {texts[id_] for id_ in home} == {NOTES[0]}
+        assert outdated_by(vault, facts_asked_for(vault, "How much is my rent?")) == set()

@@ -53,6 +53,8 @@ def stated(text: str, year: int = 2025) -> set[tuple[str, str, str]]:
         ("I'm no longer vegan.", "diet", "not vegan"),
         ("I go to work by bus now.", "way to work", "bus"),
         ("I now work at Acme.", "employer", "Acme"),
+        ("Started as an apprentice at Acme.", "employer", "Acme"),
+        ("First workday of the year at Acme.", "employer", "Acme"),
         ("Cancelled Streamy, nobody watched it.", "ended", "Streamy"),
         ("I gave up the guitar.", "ended", "guitar"),
         ("I don't have a car any more.", "ended", "car"),
@@ -108,6 +110,9 @@ def test_a_named_person_may_move() -> None:
         "Tom sold the car.",
         "Tom came and sold the car.",
         "I moved to the back row.",
+        "I started as a beginner at Iron Hall.",
+        "Tom started as a clerk at Acme.",
+        "First day back at Iron Hall.",
     ],
 )
 def test_what_is_asked_denied_reported_past_or_of_others_is_not_stated(text: str) -> None:
