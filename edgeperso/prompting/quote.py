@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
+from edgeperso.retrieval.relative import relative_times
 from edgeperso.times import day_of
 from edgeperso.types import Kind, Memory, Trust
 
@@ -16,19 +17,27 @@ _SPACES: Final = re.compile(r"\s+")
 
 
 def quote(memory: Memory) -> str:
-    """``[3 March 2024, mail from Ann] text`` on one line, without a line end.
+    """``[3 March 2024, mail from Ann] text`` on one line, without a line end. Times that count from that day are told
+    behind it: ``I saw her yesterday. (yesterday: 2 March 2024)``.
 
     The text can't leave its line: white space is folded, control and format characters go. So nothing in it can pose
     as a further note, a question, or an answer of ours.
     """
     label = ", ".join(part for part in (_day(memory), _origin(memory), _title(memory)) if part)
     text = _one_line(memory.text)
-    return f"[{label}] {text}" if label else f"- {text}"
+    times = "; ".join(f"{said}: {meant}" for said, meant in _times(memory))
+    return f"{f'[{label}]' if label else '-'} {text}{f' ({times})' if times else ''}"
 
 
 def quotable(memory: Memory, *, dated: bool) -> list[str]:
-    """The texts of a memory that an answer may be taken from: what it says, and with ``dated`` its day."""
-    return [_one_line(memory.text), *([_day(memory)] if dated and _day(memory) else [])]
+    """The texts of a memory that an answer may be taken from: what it says, and with ``dated`` its day and the times
+    that it speaks of."""
+    times = [_day(memory), *(meant for _, meant in _times(memory))] if dated else []
+    return [_one_line(memory.text), *filter(None, times)]
+
+
+def _times(memory: Memory) -> list[tuple[str, str]]:
+    return [] if memory.occurred_ms is None else relative_times(_one_line(memory.text), memory.occurred_ms)
 
 
 def _day(memory: Memory) -> str:

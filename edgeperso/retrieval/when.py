@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from edgeperso.times import DAY_MS, to_datetime
 
-__all__ = ["EventClause", "TimeSpan", "find_event", "find_span"]
+__all__ = ["GRAMMAR", "Days", "EventClause", "TimeSpan", "find_event", "find_span"]
 
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
@@ -30,9 +30,10 @@ _COUNT = r"(?P<count>\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True
 _UNIT = "(?P<unit>day|week|month|year)s?"
 _SEASON = "(?P<season>spring|summer|autumn|fall|winter)"
 _WHICH = r"(?:(?P<which>last|past|this|next)\s+)"
+_WEEKDAY = "(?P<weekday>" + "|".join(_WEEKDAYS) + "|mon|tues?|weds?|thu(?:rs?)?|fri|sat|sun)"
 _UNIT_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
-_Days = tuple[date, date]
+Days = tuple[date, date]
 """First day and the day after the last."""
 
 
@@ -93,8 +94,8 @@ def find_event(question: str) -> EventClause | None:
     return EventClause(before=clause[1].lower() == "before", text=clause[2].strip())
 
 
-def _expressions(question: str, today: date) -> Iterator[tuple[int, int, _Days]]:
-    for pattern, resolve in _GRAMMAR:
+def _expressions(question: str, today: date) -> Iterator[tuple[int, int, Days]]:
+    for pattern, resolve in GRAMMAR:
         for match in pattern.finditer(question):
             if _is_verb(match):
                 continue
@@ -114,7 +115,7 @@ def _is_verb(match: re.Match[str]) -> bool:
     return not re.search(r"\b(in|since|until|till|before|after|during|by|of|from|between)\s+$", before, re.IGNORECASE)
 
 
-def _full_date(match: re.Match[str], today: date) -> _Days:
+def _full_date(match: re.Match[str], today: date) -> Days:
     month, day = _month_number(match["month"]), int(match["day"])
     if match["year"]:
         return _one_day(date(int(match["year"]), month, day))
@@ -122,18 +123,18 @@ def _full_date(match: re.Match[str], today: date) -> _Days:
     return _one_day(found if found <= today else date(today.year - 1, month, day))
 
 
-def _iso_date(match: re.Match[str], _: date) -> _Days:
+def _iso_date(match: re.Match[str], _: date) -> Days:
     return _one_day(date.fromisoformat(match[0]))
 
 
-def _month(match: re.Match[str], today: date) -> _Days:
+def _month(match: re.Match[str], today: date) -> Days:
     month = _month_number(match["month"])
     if match["year"]:
         return _months(int(match["year"]), month, 1)
     return _months(_begun_year(month, today, match["which"]), month, 1)
 
 
-def _season(match: re.Match[str], today: date) -> _Days:
+def _season(match: re.Match[str], today: date) -> Days:
     month = _SEASONS[match["season"].lower()]
     named = match.groupdict()
     year = int(named["year"]) if named.get("year") else _begun_year(month, today, named["which"])
@@ -151,23 +152,23 @@ def _begun_year(month: int, today: date, which: str | None) -> int:
     return today.year - (today.month < month or running)
 
 
-def _year(match: re.Match[str], _: date) -> _Days:
+def _year(match: re.Match[str], _: date) -> Days:
     return _months(int(match["year"]), 1, 12)
 
 
-def _ago(match: re.Match[str], today: date) -> _Days:
+def _ago(match: re.Match[str], today: date) -> Days:
     """N units back, give or take half a unit."""
     size = _UNIT_DAYS[match["unit"].lower()]
     there = today - timedelta(days=_count(match) * size)
     return there - timedelta(days=size // 2), there + timedelta(days=size // 2 + 1)
 
 
-def _stretch(match: re.Match[str], today: date) -> _Days:
+def _stretch(match: re.Match[str], today: date) -> Days:
     """``the last three weeks``, up to today."""
     return today - timedelta(days=_count(match) * _UNIT_DAYS[match["unit"].lower()]), today + timedelta(days=1)
 
 
-def _unit(match: re.Match[str], today: date) -> _Days:
+def _unit(match: re.Match[str], today: date) -> Days:
     """``last week``, ``this month``, ``next year``: calendar units, weeks from Monday."""
     step = {"last": -1, "past": -1, "this": 0, "next": 1}[match["which"].lower()]
     match match["unit"].lower():
@@ -184,15 +185,15 @@ def _unit(match: re.Match[str], today: date) -> _Days:
             return _months(today.year + step, 1, 12)
 
 
-def _weekday(match: re.Match[str], today: date) -> _Days:
+def _weekday(match: re.Match[str], today: date) -> Days:
     """The latest such day before today; with ``next``, the coming one."""
-    number = _WEEKDAYS.index(match["weekday"].lower())
+    number = next(n for n, name in enumerate(_WEEKDAYS) if name.startswith(match["weekday"].lower()[:3]))
     if match["which"].lower() == "next":
         return _one_day(today + timedelta(days=(number - today.weekday() - 1) % 7 + 1))
     return _one_day(today - timedelta(days=(today.weekday() - number - 1) % 7 + 1))
 
 
-def _near(match: re.Match[str], today: date) -> _Days:
+def _near(match: re.Match[str], today: date) -> Days:
     back = {"today": 0, "tonight": 0, "yesterday": 1, "last night": 1, "the day before yesterday": 2, "tomorrow": -1}
     return _one_day(today - timedelta(days=back[" ".join(match[0].lower().split())]))
 
@@ -206,12 +207,12 @@ def _month_number(name: str) -> int:
     return next(number for number, month in enumerate(_MONTHS, 1) if month.startswith(name.lower()[:3]))
 
 
-def _months(year: int, month: int, length: int) -> _Days:
+def _months(year: int, month: int, length: int) -> Days:
     last = year * 12 + month - 1 + length
     return date(year, month, 1), date(last // 12, last % 12 + 1, 1)
 
 
-def _one_day(day: date) -> _Days:
+def _one_day(day: date) -> Days:
     return day, day + timedelta(days=1)
 
 
@@ -219,14 +220,14 @@ def _ms(day: date) -> int:
     return (day - date(1970, 1, 1)).days * DAY_MS
 
 
-_Resolve = Callable[[re.Match[str], date], _Days]
+_Resolve = Callable[[re.Match[str], date], Days]
 
 
 def _rule(pattern: str, resolve: _Resolve) -> tuple[re.Pattern[str], _Resolve]:
     return re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), resolve
 
 
-_GRAMMAR = (
+GRAMMAR = (
     _rule(r"(?:19|20)\d\d-\d\d-\d\d", _iso_date),
     _rule(rf"{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _full_date),
     _rule(rf"{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?", _full_date),
@@ -237,6 +238,6 @@ _GRAMMAR = (
     _rule(rf"{_COUNT}\s+{_UNIT}\s+ago", _ago),
     _rule(rf"(?:last|past)\s+{_COUNT}\s+{_UNIT}", _stretch),
     _rule(r"(?P<which>last|past|this|next)\s+(?P<unit>weekend|week|month|year)", _unit),
-    _rule(rf"(?P<which>last|this|next|on)\s+(?P<weekday>{'|'.join(_WEEKDAYS)})", _weekday),
+    _rule(rf"(?P<which>last|this|next|on)\s+{_WEEKDAY}", _weekday),
     _rule(r"the\s+day\s+before\s+yesterday|yesterday|last\s+night|today|tonight|tomorrow", _near),
 )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeperso.errors import EmptyQuestion, QuestionTooLong
-from edgeperso.prompting import Budget, CompletionForm, Form, Layout, choose_form, profile_card, quote
+from edgeperso.prompting import Budget, CompletionForm, Form, Layout, choose_form, profile_card, quotable, quote
 from edgeperso.types import Hit, Kind, Memory, Trust
 
 CONTROL = "<|end|>"
@@ -163,6 +163,18 @@ def test_a_quote_is_one_dated_attributed_line() -> None:
     assert quote(memory(1, "x", occurred_ms=None)) == "- x"
     assert quote(memory(1, "x", kind=Kind.CHAT, author="me")).startswith("[3 March 2024, you said]")
     assert quote(memory(1, "x", title="Recipes")) == "[3 March 2024, Recipes] x"
+
+
+def test_times_that_count_from_the_day_of_a_note_are_told_behind_it() -> None:
+    met = memory(1, "Met Ann yesterday,\nand Bo last year.")
+    assert (
+        quote(met) == "[3 March 2024] Met Ann yesterday, and Bo last year. (yesterday: 2 March 2024; last year: 2023)"
+    )
+    assert quotable(met, dated=True) == ["Met Ann yesterday, and Bo last year.", "3 March 2024", "2 March 2024", "2023"]
+    assert quotable(met, dated=False) == ["Met Ann yesterday, and Bo last year."]
+    undated = memory(1, "Met Ann yesterday.", occurred_ms=None)
+    assert quote(undated) == "- Met Ann yesterday."
+    assert quotable(undated, dated=True) == ["Met Ann yesterday."]
 
 
 @settings(max_examples=200, deadline=None)

@@ -49,6 +49,8 @@ def span(question: str, now_ms: int = NOW) -> tuple[str | None, str | None] | No
         ("last night", "2024-06-11", "2024-06-12"),
         ("last Tuesday", "2024-06-11", "2024-06-12"),
         ("on Wednesday", "2024-06-05", "2024-06-06"),
+        ("last Tues", "2024-06-11", "2024-06-12"),
+        ("last Sun", "2024-06-09", "2024-06-10"),
         ("next Monday", "2024-06-17", "2024-06-18"),
         ("last week", "2024-06-03", "2024-06-10"),
         ("last weekend", "2024-06-08", "2024-06-10"),

@@ -1,0 +1,77 @@
+"""What "yesterday" means in a text that was said on some day: relative times with the days they speak of.
+
+English, by the grammar of questions (`when`), as far as an expression counts from the day on which it is said; days are
+UTC. "On Monday" may lie before or after and is left out, like "this week" and "today", which the text's own date tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Final
+
+from edgeperso.retrieval.when import GRAMMAR, Days
+from edgeperso.times import date_ms, day_of, to_datetime
+
+__all__ = ["relative_times"]
+
+_RELATIVE: Final = re.compile(
+    r"\b(?:ago|yesterday|tomorrow|last night)\b|^(?:last|past|next) (?!\d|.*\b(?:days|weeks|months|years)\b)",
+    re.IGNORECASE,
+)
+_ROUGH: Final = re.compile(r"\b(?:weeks?|months?|years?|(?:few|couple of) days?)\s+ago\b", re.IGNORECASE)
+_SEASON: Final = re.compile(r"(?:spring|summer|autumn|fall|winter)\Z", re.IGNORECASE)
+_MOST: Final = 3
+
+
+def relative_times(text: str, said_ms: int) -> list[tuple[str, str]]:
+    """The first three relative times in ``text``, each as its words and the time meant: ``("last week", "the week of
+    5 June 2023")``. ``said_ms`` is when the text was said."""
+    today = to_datetime(said_ms).date()
+    found: dict[str, str] = {}
+    end = 0
+    for start, stop, days in sorted(_expressions(text, today), key=lambda one: (one[0], -one[1])):
+        if start >= end:
+            end = stop
+            found.setdefault(text[start:stop].lower(), _in_words(text[start:stop], days))
+    return list(found.items())[:_MOST]
+
+
+def _expressions(text: str, today: date) -> Iterator[tuple[int, int, Days]]:
+    for pattern, resolve in GRAMMAR:
+        for match in pattern.finditer(text):
+            if not _RELATIVE.search(match[0]):
+                continue
+            try:
+                yield match.start(), match.end(), resolve(match, today)
+            except (ValueError, OverflowError):
+                continue
+
+
+def _in_words(said: str, days: Days) -> str:
+    first, after = days
+    length = (after - first).days
+    season = _SEASON.search(said)
+    if season:
+        return f"{season[0].lower()} {first.year}"
+    if _ROUGH.search(said):
+        middle = first + timedelta(days=length // 2)
+        return "about " + (_day(middle) if length <= 8 else f"{middle:%B %Y}" if length <= 40 else str(middle.year))
+    match length:
+        case 1:
+            return _day(first)
+        case 2:
+            return f"{_day(first)} and {_day(first + timedelta(days=1))}"
+        case 7:
+            return f"the week of {_day(first)}"
+        case 28 | 29 | 30 | 31:
+            return f"{first:%B %Y}"
+        case 365 | 366:
+            return str(first.year)
+        case _:
+            return f"from {_day(first)} to {_day(after - timedelta(days=1))}"
+
+
+def _day(day: date) -> str:
+    return day_of(date_ms(day))
