@@ -1,8 +1,8 @@
 """What the facts of a vault change in what was found for a question.
 
 What is asked for and stated by a current fact is read at all events. What only states that which a newer fact ended
-doesn't bear on how things are, also where the memory as a whole still stands. And of "my boss before Ann" it is
-the fact before the one that names Ann.
+doesn't bear on how things are, also where the memory as a whole still stands. "My boss before Ann" asks for the fact
+before the one that names Ann.
 """
 
 from __future__ import annotations

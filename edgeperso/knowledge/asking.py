@@ -25,7 +25,7 @@ _OTHER_WORDS: Final = {
     "way to work": (("get", "work"), ("commute",)),
 }
 """Attributes that people ask for in other words than their name: any of these sets, whole, in the question. Whose they
-are the question says: "Where does Ann live?" doesn't ask for the person's own."""
+are, the question says: "Where does Ann live?" doesn't ask for the person's own."""
 _OTHERS_HAVE: Final = "home"
 """The attribute that is known of other people too."""
 _FIRST_PERSON: Final = frozenset(("i", "me", "my", "mine", "we", "us", "our", "ours"))
@@ -56,8 +56,6 @@ _AFTER: Final = frozenset(
     }
 )
 _OF: Final = frozenset({"of", "the", "to", "my"})
-
-
 _BEFORE: Final = re.compile(r"\b(?:before|prior to) (?P<what>.+)", re.IGNORECASE)
 _FORMER: Final = re.compile(r"\b(?:my|our) (?:previous|former|old|last)\b", re.IGNORECASE)
 
