@@ -70,10 +70,8 @@ def _in_words(said: str, days: Days) -> str:
             return f"the week of {_day(first)}"
         case 28 | 29 | 30 | 31:
             return f"{first:%B %Y}"
-        case 365 | 366:
-            return str(first.year)
         case _:
-            return f"from {_day(first)} to {_day(after - timedelta(days=1))}"
+            return str(first.year)
 
 
 def _day(day: date) -> str:
