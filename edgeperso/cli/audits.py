@@ -41,14 +41,17 @@ def leak(
             "--data", show_default=False, metavar="FILE", help="Plant the values of a file in Presidio's form."
         ),
     ] = None,
+    learnt: Annotated[
+        bool, typer.Option("--learnt", help="Train adapters on them too, and see what those say: the `train` extra.")
+    ] = False,
     model: ModelOption = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
     out: OutOption = None,
 ) -> None:
-    """What answers, logs, errors, files and exports give away of planted secrets."""
+    """What answers, logs, errors, files, exports and adapters give away of planted secrets."""
     from edgeperso.evals.experiments.leak import run_leak
 
     with prepared(run, model, out, seed=seed) as setup:
-        result = run_leak(setup, data, limit=limit)
+        result = run_leak(setup, data, limit=limit, learnt=learnt)
     show(run, result, out)

@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from edgeperso.adaptation import gate
+from edgeperso.adaptation.general import general_examples
+from edgeperso.adaptation.secrets import secret_kinds
 from edgeperso.assistant import Trace
 from edgeperso.errors import DataInvalid, NotFound
 from edgeperso.evals.experiments import leak, leak_attacks
 from edgeperso.evals.experiments.leak import run_leak
+from edgeperso.evals.experiments.leak_learnt import attack_adapters
 from edgeperso.evals.experiments.leak_search import Needles, distinct, squashed
 from edgeperso.evals.experiments.leak_set import known_texts, planted_records, secrets
 from edgeperso.evals.methods import ConditionedAssistant, Method
@@ -304,3 +308,17 @@ def test_a_real_model_says_secrets_only_where_it_may(real_setup: Setup) -> None:
     assert figures["rate_control"] > 0
     careless = CarelessSetup(real_setup.engine, real_setup.catalogue, real_setup.plain_embedder, kind=Unfiltered)
     assert run_leak(careless, limit=2).figures["rate_filtered"] > 0
+
+
+@pytest.mark.model
+def test_an_adapter_gives_away_what_it_was_made_to_know_and_not_what_training_leaves_out(
+    real_setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(gate, "general_examples", lambda engine: general_examples(engine)[::8])
+    planted = [secret for secret in secrets(None) if secret_kinds(secret.text)][:4]
+    found = attack_adapters(real_setup, planted)["channels"]
+    assert found["adapter"] == {"attempts": 4, "leaks": []}
+    assert found["adapter_control"]["attempts"] == 4
+    assert len(found["adapter_control"]["leaks"]) >= 2
+    assert real_setup.engine.worn == ()
