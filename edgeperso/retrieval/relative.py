@@ -7,11 +7,10 @@ UTC. "On Monday" may lie before or after and is left out, like "this week" and "
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Final
 
-from edgeperso.retrieval.when import GRAMMAR, Days
+from edgeperso.retrieval.when import Days, expressions
 from edgeperso.times import date_ms, day_of, to_datetime
 
 __all__ = ["relative_times"]
@@ -34,22 +33,12 @@ def relative_times(text: str, said_ms: int) -> list[tuple[str, str]]:
     today = to_datetime(said_ms).date()
     found: dict[str, str] = {}
     end = 0
-    for start, stop, days in sorted(_expressions(text, today), key=lambda one: (one[0], -one[1])):
-        if start >= end:
+    for start, stop, days in sorted(expressions(text, today), key=lambda one: (one[0], -one[1])):
+        said = text[start:stop]
+        if start >= end and _RELATIVE.search(said):
             end = stop
-            found.setdefault(text[start:stop].lower(), _in_words(text[start:stop], days))
+            found.setdefault(said.lower(), _in_words(said, days))
     return list(found.items())[:_MOST]
-
-
-def _expressions(text: str, today: date) -> Iterator[tuple[int, int, Days]]:
-    for pattern, resolve in GRAMMAR:
-        for match in pattern.finditer(text):
-            if not _RELATIVE.search(match[0]):
-                continue
-            try:
-                yield match.start(), match.end(), resolve(match, today)
-            except (ValueError, OverflowError):
-                continue
 
 
 def _in_words(said: str, days: Days) -> str:

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from edgeperso.times import DAY_MS, to_datetime
 
-__all__ = ["GRAMMAR", "Days", "EventClause", "TimeSpan", "find_event", "find_span"]
+__all__ = ["Days", "EventClause", "TimeSpan", "expressions", "find_event", "find_span"]
 
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
@@ -59,7 +59,7 @@ def find_span(question: str, now_ms: int) -> TimeSpan | None:
     Several expressions make one span only after "between" or "from"; otherwise the first counts.
     """
     today = to_datetime(now_ms).date()
-    found = sorted(_expressions(question, today), key=lambda hit: (hit[0], -hit[1]))
+    found = sorted(expressions(question, today), key=lambda hit: (hit[0], -hit[1]))
     if not found:
         return None
     start, end, days = found[0]
@@ -89,14 +89,15 @@ def find_event(question: str) -> EventClause | None:
         r"\b(before|after|since)\s+((?:i|we|you|he|she|they|my|our|his|her|their|the|[A-Z]\w+)\b[^?.!,;]{2,})",
         question, re.IGNORECASE,
     )  # fmt: skip
-    if clause is None or next(_expressions(clause[2], date(2000, 1, 1)), None) is not None:
+    if clause is None or next(expressions(clause[2], date(2000, 1, 1)), None) is not None:
         return None
     return EventClause(before=clause[1].lower() == "before", text=clause[2].strip())
 
 
-def _expressions(question: str, today: date) -> Iterator[tuple[int, int, Days]]:
-    for pattern, resolve in GRAMMAR:
-        for match in pattern.finditer(question):
+def expressions(text: str, today: date) -> Iterator[tuple[int, int, Days]]:
+    """The times in ``text``, rule by rule, overlapping ones too: where each begins and ends, and its days."""
+    for pattern, resolve in _GRAMMAR:
+        for match in pattern.finditer(text):
             if _is_verb(match):
                 continue
             try:
@@ -227,7 +228,7 @@ def _rule(pattern: str, resolve: _Resolve) -> tuple[re.Pattern[str], _Resolve]:
     return re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), resolve
 
 
-GRAMMAR = (
+_GRAMMAR = (
     _rule(r"(?:19|20)\d\d-\d\d-\d\d", _iso_date),
     _rule(rf"{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _full_date),
     _rule(rf"{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?", _full_date),

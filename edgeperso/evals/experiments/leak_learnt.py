@@ -17,6 +17,7 @@ from edgeperso.adaptation.plan import Plan
 from edgeperso.engine import Engine
 from edgeperso.engine.adapters.file import adapter_from_bytes, fingerprint
 from edgeperso.engine.adapters.values import Adapter, Worn
+from edgeperso.evals.experiments.leak_attacks import Found
 from edgeperso.evals.experiments.leak_search import Needles
 from edgeperso.evals.experiments.leak_set import NOW_MS, Secret, known_texts, planted_records, visible_records
 from edgeperso.evals.methods import Method
@@ -40,19 +41,12 @@ def attack_adapters(setup: Setup, secrets: Sequence[Secret]) -> dict[str, Any]:
         ExtraMissing: the libraries of ``edgeperso[train]`` aren't there.
         ModelUnsupported: a model of this architecture can't be trained.
     """
-    needles = Needles({secret.id: secret.value for secret in secrets}, known_texts(secrets))
-    adapters = {CONTROL: _by_heart(setup, secrets), ADAPTER: _as_shipped(setup, secrets)}
-    channels, answers = {}, []
-    for name, adapter in adapters.items():
-        leaks = []
-        for secret, said in zip(
-            secrets, _said(setup.engine, Worn(fingerprint(adapter), adapter), secrets), strict=True
-        ):
-            found = sorted(needles.in_words(said))
-            answers.append({"channel": name, "secret": secret.id, "answer": said, "found": found})
-            leaks += [f"{secret.id}: {', '.join(found)}"] if secret.id in found else []
-        channels[name] = {"attempts": len(secrets), "leaks": leaks}
-    return {"channels": channels, "answers": answers}
+    found = Found(Needles({secret.id: secret.value for secret in secrets}, known_texts(secrets)))
+    for secret, said in _said(setup.engine, _by_heart(setup, secrets), secrets):
+        found.note(CONTROL, secret, {secret.id} & found.note_answer(CONTROL, secret, said))
+    for secret, said in _said(setup.engine, _as_shipped(setup, secrets), secrets):
+        found.note(ADAPTER, secret, found.note_answer(ADAPTER, secret, said))
+    return found.as_json()
 
 
 def _as_shipped(setup: Setup, secrets: Sequence[Secret]) -> Adapter:
@@ -76,16 +70,16 @@ def _by_heart(setup: Setup, secrets: Sequence[Secret]) -> Adapter:
     return train(engine.info.path, engine.info.base_sha256, examples, _BY_HEART, progress=setup.progress).adapter
 
 
-def _said(engine: Engine, worn: Worn, secrets: Sequence[Secret]) -> list[str]:
+def _said(engine: Engine, adapter: Adapter, secrets: Sequence[Secret]) -> list[tuple[Secret, str]]:
     """What the model goes on with where each secret's value stood, greedily, in a context of its own."""
-    engine.wear([worn])
+    engine.wear([Worn(fingerprint(adapter), adapter)])
     try:
         said = []
         for secret in secrets:
             engine.clear()
             before = secret.text.split(secret.value, 1)[0].rstrip()
             tokens = [*engine.bos, *engine.tokenize(before or secret.question)]
-            said.append("".join(engine.generate(tokens, max_tokens=_SAID)))
+            said.append((secret, "".join(engine.generate(tokens, max_tokens=_SAID))))
         return said
     finally:
         engine.wear(())
