@@ -214,12 +214,14 @@ class Query:
 class Hit:
     """A memory and how well it fits: higher is better, comparable only within one search. ``parts`` are the addends
     of the score by name (``dense``, ``lexical``, ``neighbours``, ``time``, ``recency`` …); ``repeats`` is how many
-    other memories were left out because they say the same."""
+    other memories were left out because they say the same; ``states`` are facts that it states and that are asked for,
+    in a few words each (``employer: Acme``)."""
 
     memory: Memory
     score: float
     parts: dict[str, float]
     repeats: int = 0
+    states: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

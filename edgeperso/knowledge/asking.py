@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from edgeperso.knowledge.derive import current_facts
+from edgeperso.knowledge.pets import PETS
+from edgeperso.knowledge.providers import supplied
 from edgeperso.knowledge.statement import SELF, is_same, words
+from edgeperso.times import DAY_MS
 from edgeperso.types import Fact
 
 if TYPE_CHECKING:
@@ -23,11 +26,15 @@ _OTHER_WORDS: Final = {
     "home": (("live",), ("home",)),
     "employer": (("work", "for"), ("where", "work"), ("employer",)),
     "way to work": (("get", "work"), ("commute",)),
+    **{attribute: ((attribute,), ("pet",)) for attribute in PETS},
 }
 """Attributes that people ask for in other words than their name: any of these sets, whole, in the question. Whose they
 are, the question says: "Where does Ann live?" doesn't ask for the person's own."""
 _OTHERS_HAVE: Final = "home"
 """The attribute that is known of other people too."""
+_OF_A_HOME: Final = frozenset({"rent", "landlord", "energy supplier", "internet provider"})
+"""What ends when the person moves, also if nobody says so; but what was said a little before is of the new home."""
+_A_LITTLE_MS: Final = 90 * DAY_MS
 _FIRST_PERSON: Final = frozenset(("i", "me", "my", "mine", "we", "us", "our", "ours"))
 _LEAST_PREFIX: Final = 4
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -61,18 +68,25 @@ _FORMER: Final = re.compile(r"\b(?:my|our) (?:previous|former|old|last)\b", re.I
 
 
 def facts_asked_for(vault: Vault, question: str) -> list[Fact]:
-    """The current facts whose attribute ``question`` names, wholly: every word of it, or of another way to put it.
+    """The current facts whose attribute ``question`` names, wholly: every word of it, or of another way to put it. A
+    company is also asked for by what it supplies.
 
     They are the person's own, also where the question names somebody else's thing ("Juno's vet"); but where somebody
     else lives, is said of them.
     """
     asked = _words(question)
     own = _FIRST_PERSON.intersection(asked)
+    by_thing = supplied(question) if own else ()
     facts = [
         fact
         for attribute, fact in current_facts(vault).items()
-        if _names(asked, attribute) and (own or attribute not in _OTHER_WORDS)
+        if attribute in by_thing or (_names(asked, attribute) and (own or attribute not in _OTHER_WORDS))
     ]
+    if not _OF_A_HOME.isdisjoint(fact.attribute for fact in facts):
+        moved_ms = _moved_ms(vault)
+        facts = [
+            fact for fact in facts if fact.attribute not in _OF_A_HOME or fact.valid_from_ms >= moved_ms - _A_LITTLE_MS
+        ]
     if own or not _names(asked, _OTHERS_HAVE):
         return facts
     newest = {fact.subject: fact for fact in vault.facts.current(attribute=_OTHERS_HAVE) if fact.subject in asked}
@@ -101,6 +115,15 @@ def earlier_fact(vault: Vault, question: str) -> Fact | None:
         if named:
             return _before(chain, named[0] if before else named[-1])
     return None
+
+
+def _moved_ms(vault: Vault) -> int:
+    """When the person came to where they live now; 0 where no fact tells of another home before."""
+    chain = vault.facts.history(SELF, "home")
+    at = len(chain) - 1
+    while at > 0 and is_same(chain[at - 1].value, chain[-1].value):
+        at -= 1
+    return chain[at].valid_from_ms if at > 0 else 0
 
 
 def _before(chain: list[Fact], fact: Fact) -> Fact | None:

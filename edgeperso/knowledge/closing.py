@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from edgeperso.knowledge.pets import PETS
 from edgeperso.knowledge.statement import ENDED, HAS, words
 from edgeperso.types import Fact
 
@@ -15,7 +16,7 @@ __all__ = ["ENDABLE", "Closing", "Entry", "closings"]
 ENDABLE: Final = frozenset(
     {
         HAS, "gym", "newspaper", "bank", "mobile provider", "internet provider", "energy supplier", "health insurance",
-        "car insurance", "swimming pool",
+        "car insurance", "swimming pool", *PETS,
     }
 )  # fmt: skip
 """The attributes that "gave up X" may end."""

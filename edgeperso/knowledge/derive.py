@@ -22,7 +22,7 @@ from edgeperso.vault import Vault
 
 __all__ = ["RULES_VERSION", "DeriveReport", "current_facts", "derive_facts"]
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 """Raised whenever the rules read a text differently: all facts are then derived anew."""
 _BATCH: Final = 1000
 _STAGE: Final = "facts"

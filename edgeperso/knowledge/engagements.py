@@ -36,7 +36,6 @@ _BEGUN: Final = (
     r"^(?:new )?(?:car|truck|van|bike|motorbike|phone|laptop|boat|dog|cat): (?P<value>[\w-]+(?: [\w-]+){0,3})",
     r"\b(?:put me on|prescribed(?: me)?) " + _OBJECT,
     r"\bI (?:now )?(?:wear|use|drink|take|play|drive|read|subscribe to) " + _OBJECT,
-    r"\b(?:my|our) (?:cat|dog|rabbit|hamster|greyhound|horse|parrot|budgie),? (?-i:(?P<value>[A-Z]\w+))",
 )
 _HAVE: Final = "have|use|take|drink|eat|wear|drive|play|read|own"
 _GONE: Final = (
@@ -58,7 +57,7 @@ _PATTERNS: Final = tuple(
 )
 _CUE: Final = re.compile(
     r"joined|subscri|signed|enrolled|rent|booked|took up|bought|flight|ticket|trip|^(?:new )?[a-z]+:|put me|prescribed|"
-    r"\bI (?:now )?(?:wear|use|drink|take|play|drive|read)|\b(?:my|our) (?:cat|dog|rab|ham|grey|horse|par|bud)|"
+    r"\bI (?:now )?(?:wear|use|drink|take|play|drive|read)|"
     r"sold|quit|cancel|g[ai]ve|giving|stopped|got rid|dropped|resigned|closed|no longer|more\b|"
     r"switched|changed|swapped|stolen|scrapped|died",
     re.IGNORECASE,

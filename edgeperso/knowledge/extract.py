@@ -8,12 +8,14 @@ from itertools import chain
 from edgeperso.knowledge.engagements import engagement_statements
 from edgeperso.knowledge.grammar import slot_statements
 from edgeperso.knowledge.living import living_statements
+from edgeperso.knowledge.pets import pet_statements
+from edgeperso.knowledge.providers import provider_statements
 from edgeperso.knowledge.sentences import sentences
 from edgeperso.knowledge.statement import ENDED, HAS, Statement, words
 
 __all__ = ["MAX_CHARACTERS", "extract"]
 
-_READERS = (slot_statements, living_statements, engagement_statements)
+_READERS = (slot_statements, provider_statements, living_statements, pet_statements, engagement_statements)
 
 MAX_CHARACTERS = 20_000
 """Longer texts are no notes about oneself; they state nothing here."""

@@ -18,6 +18,15 @@ _MOVED: Final = re.compile(
     r"(?: back| house| home)?(?: from [^,;:]+?)? (?:in)?to " + _PLACE,
     re.IGNORECASE,
 )
+_IN_WITH: Final = re.compile(
+    rf"(?:^|[;:] |\b(?:I|I've|I have) (?:just |now |finally )*)moved (?:out(?: of [^,;:]+?)? and )?in with "
+    rf"[^,;:]{{1,30}}?(?:,(?: in| at)?| in| at) {_PLACE}",
+    re.IGNORECASE,
+)
+_SINCE: Final = re.compile(
+    rf"\bsince (?:I|we)(?:'ve| have)? (?:moved (?:back )?to|came to live in) {_PLACE}(?:,? in (?:19|20)\d\d)?",
+    re.IGNORECASE,
+)
 _NEW_HOME: Final = re.compile(
     rf"^(?:our |my )?new (?:flat|place|apartment|house|home|room) (?:in|on|at) {_PLACE}(?!'s)", re.IGNORECASE
 )
@@ -28,6 +37,7 @@ _OTHERS: Final = re.compile(
     r"^(?P<who>[A-ZÀ-Ö]\w+)(?: has| have)?(?: just| now| finally)? "
     rf"(?:(?P<change>moved(?: back)? to|lives now in|now lives in)|lives in) {_PLACE}"
 )
+_HELPED: Final = re.compile(rf"\b[Hh]elped (?P<who>[A-ZÀ-Ö]\w+) (?P<change>(?:to )?move(?: back)? (?:in)?to) {_PLACE}")
 # What also moves to something with a capital: a number, an account, an appointment.
 _NOT_HOMES: Final = re.compile(
     r"\b(?:account|bank|provider|phone|app|browser|e?-?mails?|data|files|server|project|code|database|website|team|class|"
@@ -55,7 +65,7 @@ _TO_WORK: Final = re.compile(
     re.IGNORECASE,
 )
 _CUE: Final = re.compile(
-    r"moved|\bliv|^(?:my |our )?new |work|started as|day (?:at|with)|vegan|tarian|\beat\b", re.IGNORECASE
+    r"moved|helped|\bliv|^(?:my |our )?new |work|started as|day (?:at|with)|vegan|tarian|\beat\b", re.IGNORECASE
 )
 
 
@@ -82,16 +92,23 @@ def living_statements(sentence: str, number: int, year: int) -> Iterator[Stateme
 
 
 def _homes(sentence: str, number: int, year: int) -> Iterator[Statement]:
-    for pattern, replaces in ((_MOVED, True), (_NEW_HOME, True), (_LIVES, is_change(sentence))):
+    for pattern, replaces in ((_MOVED, True), (_IN_WITH, True), (_NEW_HOME, True), (_LIVES, is_change(sentence))):
         found = pattern.search(sentence)
         if found is not None and is_name(found["value"]) and not is_doubtful(sentence, found, year):
-            attribute = "address" if any(c.isdigit() for c in found["value"]) else "home"
-            yield Statement(SELF, attribute, found["value"], replaces, number)
-    found = _OTHERS.search(sentence)
-    if (
-        found is not None
-        and is_name(found["who"])
-        and is_name(found["value"])
-        and not is_doubtful(sentence, found, year)
-    ):
-        yield Statement(found["who"].lower(), "home", found["value"], found["change"] is not None, number)
+            yield Statement(SELF, _kind_of(found["value"]), found["value"], replaces, number)
+    found = _SINCE.search(sentence)  # which year that was is no reason to doubt it: it has held since
+    if found is not None and is_name(found["value"]):
+        yield Statement(SELF, _kind_of(found["value"]), found["value"], replaces=False, sentence=number)
+    for pattern in (_OTHERS, _HELPED):
+        found = pattern.search(sentence)
+        if (
+            found is not None
+            and is_name(found["who"])
+            and is_name(found["value"])
+            and not is_doubtful(sentence, found, year)
+        ):
+            yield Statement(found["who"].lower(), "home", found["value"], found["change"] is not None, number)
+
+
+def _kind_of(place: str) -> str:
+    return "address" if any(character.isdigit() for character in place) else "home"

@@ -261,7 +261,7 @@ class Layout:
         limit = min(room, self._budget.memory_tokens)
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, frozenset())
         while True:
-            added = self._open_tokens([quote(hit.memory) for hit in reversed(taken)], words)
+            added = self._open_tokens([quote(hit.memory, hit.states) for hit in reversed(taken)], words)
             if len(added) - len(bare) <= limit or not taken:
                 break
             dropped.append(Dropped(taken.pop().memory.id, "budget"))
@@ -304,7 +304,7 @@ class Layout:
             ordered = list(reversed(taken))
             if by_time:
                 ordered.sort(key=lambda hit: hit.memory.when_ms)
-            notes = [quote(hit.memory) for hit in ordered]
+            notes = [quote(hit.memory, hit.states) for hit in ordered]
             added = self._turn_tokens(notes, question, begun, first=first)
             if len(added) - bare <= limit or not taken:
                 break
@@ -340,7 +340,7 @@ class Layout:
             if len(taken) == most or hit.score < best - behind:
                 dropped.append(Dropped(hit.memory.id, "reader"))
                 continue
-            cost = len(self._tokenizer.tokenize(quote(hit.memory))) + _NOTE_OVERHEAD
+            cost = len(self._tokenizer.tokenize(quote(hit.memory, hit.states))) + _NOTE_OVERHEAD
             if full or cost > room:
                 dropped.append(Dropped(hit.memory.id, "budget"))
                 # A memory that is too long by itself makes way for the next; a full budget ends the list, so that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 from edgeperso.retrieval.relative import relative_times
@@ -16,14 +17,16 @@ OWN_AUTHORS: Final = frozenset({"", "me", "i", "you"})
 _SPACES: Final = re.compile(r"\s+")
 
 
-def quote(memory: Memory) -> str:
-    """``[3 March 2024, mail from Ann] text`` on one line, without a line end. Times that count from that day are told
-    behind it: ``I saw her yesterday. (yesterday: 2 March 2024)``.
+def quote(memory: Memory, states: Sequence[str] = ()) -> str:
+    """``[3 March 2024, mail from Ann] text`` on one line, without a line end. What it ``states`` stands before it
+    (``[3 March 2024, boss: Ann]``), times that count from that day behind it: ``I saw her yesterday. (yesterday:
+    2 March 2024)``.
 
     The text can't leave its line: white space is folded, control and format characters go. So nothing in it can pose
     as a further note, a question, or an answer of ours.
     """
-    label = ", ".join(part for part in (_day(memory), _origin(memory), _title(memory)) if part)
+    stated = (_in_label(one) for one in states)
+    label = ", ".join(part for part in (_day(memory), _origin(memory), _title(memory), *stated) if part)
     text = _one_line(memory.text)
     times = "; ".join(f"{said}: {meant}" for said, meant in _times(memory))
     return f"{f'[{label}]' if label else '-'} {text}{f' ({times})' if times else ''}"
@@ -45,7 +48,7 @@ def _day(memory: Memory) -> str:
 
 
 def _origin(memory: Memory) -> str:
-    author = _one_line(memory.author).replace("]", ")").replace("[", "(")
+    author = _in_label(memory.author)
     own = memory.author.strip().lower() in OWN_AUTHORS
     if memory.kind is Kind.MAIL:
         return "mail you wrote" if memory.trust is Trust.SELF or own else f"mail from {author}"
@@ -55,8 +58,12 @@ def _origin(memory: Memory) -> str:
 
 
 def _title(memory: Memory) -> str:
-    title = _one_line(memory.title).replace("]", ")").replace("[", "(")
+    title = _in_label(memory.title)
     return "" if not title or title.lower() in memory.text.lower() or len(title) > 80 else title
+
+
+def _in_label(text: str) -> str:
+    return _one_line(text).replace("]", ")").replace("[", "(")
 
 
 def _one_line(text: str) -> str:

@@ -99,3 +99,56 @@ def test_only_what_was_asked_for_and_ended_is_outdated(vault: Vault) -> None:
         home = outdated_by(vault, facts_asked_for(vault, "Where do I live?"))
         assert {texts[id_] for id_ in home} == {NOTES[0]}
         assert outdated_by(vault, facts_asked_for(vault, "How much is my rent?")) == set()
+
+
+def asked(home: Path, notes: dict[int, str], question: str) -> list[str]:
+    """The values that ``question`` asks for, of notes by the day on which they were written."""
+    vault, _ = Vault.create(home, KeyFile(home.with_suffix(".key")))
+    with vault:
+        vault.memories.add(
+            Record(text=text, kind=Kind.NOTE, source="n.md", locator=str(day), occurred_ms=(20_000 + day) * DAY_MS)
+            for day, text in notes.items()
+        )
+        derive_facts(vault)
+        return [fact.value for fact in facts_asked_for(vault, question)]
+
+
+@pytest.mark.parametrize(
+    ("question", "values"),
+    [
+        ("Who supplies our gas and electricity?", ["Noven"]),
+        ("Which company is my phone with?", ["Talko"]),
+        ("Who is our internet from?", ["Skyfibre"]),
+        ("How much is the gas a month?", []),
+        ("What's my phone number?", []),
+        ("What is my dog called?", ["Rex"]),
+        ("What's my pet's name?", ["Rex"]),
+        ("Which dog food do I buy?", []),
+        ("What is my cat called?", []),
+    ],
+)
+def test_things_are_asked_for_by_other_words(tmp_path: Path, question: str, values: list[str]) -> None:
+    notes = {
+        1: "Signed the gas for the flat with Helio.",
+        2: "Our cat Tib hides from the drill.",
+        3: "Moved phone to Talko.",
+        4: "The internet is with Skyfibre.",
+        5: "Tib died today.",
+        6: "Chose Noven for power and gas in the new house.",
+        7: "Our greyhound Rex is scared of thunder.",
+    }
+    assert asked(tmp_path / "home", notes, question) == values
+
+
+@pytest.mark.parametrize(
+    ("notes", "values"),
+    [
+        ({0: "I moved to Ghent.", 300: "My rent is 640 euros."}, ["640 euros"]),
+        ({0: "I moved to Ghent.", 10: "My rent is 640 euros.", 200: "I moved to Lier."}, []),
+        ({0: "I moved to Ghent.", 150: "From May the rent is 640 euros.", 200: "I moved to Lier."}, ["640 euros"]),
+        ({0: "I moved to Ghent.", 10: "My rent is 640 euros.", 200: "I still live in Ghent."}, ["640 euros"]),
+        ({10: "My rent is 640 euros.", 200: "I live in Ghent."}, ["640 euros"]),
+    ],
+)
+def test_what_belongs_to_a_home_ends_with_it(tmp_path: Path, notes: dict[int, str], values: list[str]) -> None:
+    assert asked(tmp_path / "home", notes, "How much is my rent?") == values

@@ -34,6 +34,17 @@ def stated(text: str, year: int = 2025) -> set[tuple[str, str, str]]:
         ("I signed up with a new GP near the park, Dr Ama Mensah.", "doctor", "Dr Ama Mensah"),
         ("My bank is Northern Trust now.", "bank", "Northern Trust"),
         ("Switched my broadband to Skyfibre.", "internet provider", "Skyfibre"),
+        ("Changed the internet last week: it's Skyfibre now.", "internet provider", "Skyfibre"),
+        ("Our internet is from Skyfibre.", "internet provider", "Skyfibre"),
+        ("Signed the gas and electricity for the house with Noven.", "energy supplier", "Noven"),
+        ("Chose Noven for power and gas, a fixed price.", "energy supplier", "Noven"),
+        ("We switched the electricity from Helio to Noven.", "energy supplier", "Noven"),
+        ("Moved phone to Talko, 12 a month.", "mobile provider", "Talko"),
+        ("Money's at Northern Trust now.", "bank", "Northern Trust"),
+        ("Our greyhound Rex is scared of thunder.", "dog", "Rex"),
+        ("We adopted a black cat called Tib.", "cat", "Tib"),
+        ("Moved out of Canal Street and in with Tom, Leeds.", "home", "Leeds"),
+        ("The heating has been like that since I moved to Leeds in 2019.", "home", "Leeds"),
         ("My mobile contract is with Talko now.", "mobile provider", "Talko"),
         ("Joined the Steel Works gym.", "gym", "Steel Works"),
         ("My rent is 700 euros.", "rent", "700 euros"),
@@ -68,8 +79,9 @@ def test_a_statement_is_read(text: str, attribute: str, value: str) -> None:
     assert ("self", attribute, value) in stated(text)
 
 
-def test_a_named_person_may_move() -> None:
-    assert stated("Tom has moved to Trondheim.") == {("tom", "home", "Trondheim")}
+@pytest.mark.parametrize("text", ["Tom has moved to Trondheim.", "Helped Tom move to Trondheim."])
+def test_a_named_person_may_move(text: str) -> None:
+    assert stated(text) == {("tom", "home", "Trondheim")}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,6 @@ def test_a_named_person_may_move() -> None:
         'The mail says: "Your landlord is Victor Prins, my boss is Ann."',
         "> My boss is Ann.",
         "The meeting moved to Thursday.",
-        "Helped Tom move to Rotterdam.",
         "I moved my account to Thursday's list.",
         "My sister is ill.",
         "One of my favourite films is Alien.",
@@ -112,6 +123,15 @@ def test_a_named_person_may_move() -> None:
         "I moved to the back row.",
         "I started as a beginner at Iron Hall.",
         "Tom started as a clerk at Acme.",
+        "I got my money from Ann.",
+        "The phone is at Ann's now.",
+        "We took the phone to Ghent.",
+        "If we switched the gas to Noven, we'd pay less.",
+        "Tom says our power comes from Noven.",
+        "Her cat Tib is ill.",
+        "Tom's dog Rex barks.",
+        "Nobody helped since we lived in Porto.",
+        "I helped Ann move the sofa to Leeds.",
         "First day back at Iron Hall.",
     ],
 )
