@@ -297,3 +297,19 @@ def test_the_teachers_lines_have_text_and_rising_times() -> None:
     times = [datetime.fromisoformat(record["time"]) for record in records]
     assert times == sorted(times)
     assert all(moment.tzinfo is not None for moment in times)
+
+
+@pytest.mark.parametrize(("name", "count"), [("nurse", 99), ("carpenter", 96)])
+def test_the_lives_written_apart_are_complete(name: str, count: int) -> None:
+    """Their authors knew neither the program nor the other lives. Evidence isn't marked: it may be a note's date."""
+    lines = (DATA / name / "notes.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == count
+    assert [record["time"] for record in records] == sorted(record["time"] for record in records)
+    lines = (DATA / name / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    questions = [json.loads(line) for line in lines]
+    assert len({question["id"] for question in questions}) == len(questions) == 30
+    for question in questions:
+        assert question["accept"]
+        assert not any(holds(question["question"], accepted) for accepted in question["accept"]), question["id"]
+        assert not any(holds(right, wrong) for right in question["accept"] for wrong in question["reject"])
