@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from threading import Event
 
+from edgeperso.cli.output import ProgressLine
 from edgeperso.errors import EdgepersoError
 from edgeperso.vault import KeyFile, Vault
 from edgeperso_federated.broker.run import run_broker
@@ -30,7 +31,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with Vault.open(given.home, KeyFile(given.key_file)) as vault:
+        with ProgressLine() as progress:  # an older vault is brought up to date first
+            vault = Vault.open(given.home, KeyFile(given.key_file), progress=progress)
+        with vault:
             run_broker(vault, given.model, given.socket, stop)
     except EdgepersoError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a program's own error
