@@ -21,7 +21,7 @@ _CANDIDATES = 4096
 """So many rows, or twice those asked for, are compared by their codes."""
 _WIDENING = 4
 """So many times the candidates are taken by their bits alone."""
-_EXACT = 32
+_EXACT = 16
 """So many of them, or fewer, get their exact cosine."""
 _SAMPLE = 4096
 
@@ -71,7 +71,7 @@ class Stages(Protocol):
 
 class CodeScan:
     """Cosines by codes. ``exact`` gives the vectors of rows, float16[len(rows), dim] of unit length; it is asked for
-    32 rows at most in a search, so they needn't be in memory."""
+    16 rows at most in a search, so they needn't be in memory."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class CodeScan:
         self._asked: tuple[Float32, Codes] | None = None
 
     def top(self, vector: Float32, k: int, mask: NDArray[np.bool_] | None = None) -> Found:
-        """The ``k`` best rows with a vector among those that ``mask`` (bool[rows]) lets through: the first 32 by exact
+        """The ``k`` best rows with a vector among those that ``mask`` (bool[rows]) lets through: the first 16 by exact
         cosine, the rest by estimate (within 0.01). Statistics are of estimates."""
         question = self._coded(vector)
         scale = question.scales[0]
