@@ -106,6 +106,8 @@ def test_what_states_a_fact_that_is_asked_for_is_read_at_all_events(plain: Assis
     assert hits[0].score - stating.score <= 3 + 1e-6
     assert hits.index(stating) <= 3
     assert stating.score == pytest.approx(sum(stating.parts.values()))
+    assert stating.states == ("home: Bergen",)
+    assert not any(hit.states for hit in hits if hit.memory.id != moved.id)
     elsewhere, _ = plain.find(question, MemoryFilter(after_ms=NOW_MS - 70 * DAY_MS))
     assert moved.id not in {hit.memory.id for hit in elsewhere}, "the filter holds for what the facts add"
 
@@ -130,7 +132,14 @@ def test_before_somebody_was_it_is_who_was_it_then(plain: Assistant) -> None:
     hits, _ = plain.find("Who was my boss before Pam?", MemoryFilter())
     (raised,) = [hit for hit in hits if "fact" in hit.parts]
     assert raised.memory.id == ids[1]
+    assert raised.states == ("boss: Ingrid",)
     assert hits[0].score - raised.score <= 3 + 1e-6
+
+
+def test_whose_fact_it_is_stands_beside_it(plain: Assistant) -> None:
+    plain.remember("Helped Tom move to Trondheim.")
+    hits, _ = plain.find("Where does Tom live?", MemoryFilter())
+    assert [hit.states for hit in hits] == [("Tom's home: Trondheim",)]
 
 
 def test_moving_back_is_not_a_duplicate(plain: Assistant) -> None:

@@ -177,10 +177,21 @@ def test_times_that_count_from_the_day_of_a_note_are_told_behind_it() -> None:
     assert quotable(undated, dated=True) == ["Met Ann yesterday."]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_note_says_which_fact_of_it_is_asked_for(form: Form) -> None:
+    (hit,) = hits("First day at Acme, with Ann.")
+    stating = replace(hit, states=("employer: Acme", "boss: Ann]\n[x"))
+    line = "[3 March 2024, employer: Acme, boss: Ann) (x] First day at Acme, with Ann."
+    assert quote(hit.memory, stating.states) == line
+    assert line in read(layout(form).turn("Who do I work for?", [stating], begin=False).tokens)
+    assert line in read(layout(form).open_turn("Who do I work for?", [stating], kept_free=10).tokens)
+    assert "employer:" not in read(layout(form).turn("Who do I work for?", [hit], begin=False).tokens)
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.text(), st.text(), st.text())
-def test_no_text_leaves_its_line(text: str, author: str, title: str) -> None:
-    line = quote(memory(1, text, author=author, title=title, kind=Kind.MAIL, trust=Trust.OTHER))
+@given(st.text(), st.text(), st.text(), st.lists(st.text()))
+def test_no_text_leaves_its_line(text: str, author: str, title: str, states: list[str]) -> None:
+    line = quote(memory(1, text, author=author, title=title, kind=Kind.MAIL, trust=Trust.OTHER), states)
     assert len(line.splitlines()) <= 1
 
 
