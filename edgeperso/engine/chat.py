@@ -15,6 +15,8 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from types import CodeType
 from typing import Any, Literal, NoReturn, cast
 
 import jinja2
@@ -117,6 +119,13 @@ def _render(source: str, values: dict[str, Any]) -> str:
     return "".join(out)
 
 
+@lru_cache(maxsize=4)
+def _compiled(source: str) -> tuple[CodeType, frozenset[str]]:
+    """Compiling takes as long as finding memories, and each question asks for it. The code holds nothing of the sandbox
+    that compiled it: steps are counted anew in each."""
+    return _Sandbox().compile_source(source)
+
+
 def _refused(what: str) -> ModelUnsupported:
     return ModelUnsupported(f"The model's chat template {what}.", hint="Use the plain form, or another model.")
 
@@ -143,13 +152,23 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self._steps = 0
 
     def compile_bounded(self, source: str) -> jinja2.Template:
+        code, filters = _compiled(source)
+        self._forbid(filters)
+        return jinja2.Template.from_code(self, code, self.make_globals(None))
+
+    def compile_source(self, source: str) -> tuple[CodeType, frozenset[str]]:
+        """The bounded code of a template, and the filters that it names."""
         tree = self.parse(source)
-        # Templates name filters in branches that never run here (`tojson` for tools): one is refused when it is used.
-        for node in tree.find_all(nodes.Filter):
-            self.filters.setdefault(node.name, _forbidden)
+        filters = frozenset(node.name for node in tree.find_all(nodes.Filter))
+        self._forbid(filters)
         _Bound().visit(tree)
         tree.set_environment(self)
-        return self.from_string(tree)
+        return self.compile(tree), filters
+
+    def _forbid(self, filters: Iterable[str]) -> None:
+        """Templates name filters in branches that never run here (`tojson` for tools): one is refused when used."""
+        for name in filters:
+            self.filters.setdefault(name, _forbidden)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, str | bytes):

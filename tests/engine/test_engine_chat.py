@@ -67,6 +67,15 @@ def test_the_date_can_be_asked_for() -> None:
     assert rendered("{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}", ("user", "x"))[-2:] == " x"
 
 
+def test_a_template_has_as_many_steps_the_hundredth_time_and_its_filters_stay_refused() -> None:
+    steps = "{% for a in range(900) %}{% endfor %}" + CHATML  # of 20,000 allowed in one run
+    first = rendered(steps, ("user", "Hi"))
+    assert all(rendered(steps, ("user", "Hi")) == first for _ in range(99))
+    for _ in range(2):
+        with pytest.raises(ModelUnsupported):
+            rendered(CHATML + "{{ messages | tojson }}", ("user", "Hi"))
+
+
 def test_a_filter_in_a_branch_that_does_not_run_is_no_reason_to_refuse() -> None:
     template = "{% for t in tools %}{{ t | tojson }}{% endfor %}{{ messages[0].content }}"
     assert rendered(template, ("user", "x")) == "x"
