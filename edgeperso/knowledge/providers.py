@@ -7,7 +7,7 @@ People name the thing that is supplied far more often than a "provider" or "supp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from edgeperso.knowledge.doubt import is_change, is_doubtful
@@ -29,7 +29,7 @@ _THING: Final = "|".join(_SUPPLIED.values())
 _NAME: Final = rf"(?P<value>{VALUES['name']})(?!\w|['’]s)"
 _OURS: Final = r"(?:(?:my|our|the|all the|both) )?"
 _PLAN: Final = r"(?: (?:plan|contract|subscription|supply|deal|line))?"
-_THINGS: Final = rf"{_OURS}(?P<thing>{_THING}){_PLAN}(?:(?:,| and| &) (?:the )?(?:{_THING}))*"
+_THINGS: Final = rf"{_OURS}(?P<thing>{_THING}){_PLAN}(?:(?:,| and| &) (?:the )?(?:{_THING})){{0,3}}"
 _PLACE: Final = r"(?: (?:for|in|at|of) (?:the|our|my) [\w-]+(?: [\w-]+)?)?"
 _I: Final = r"(?:^|[;:.] |\b(?:I|we|I've|we've|I have|we have) (?:just |also |now |finally |both )*)"
 _MOVED: Final = r"(?:switched|changed|moved|transferred|ported)"
@@ -71,7 +71,7 @@ def provider_statements(sentence: str, number: int, year: int) -> Iterator[State
         yield Statement(SELF, attribute, found["value"], replaces=True, sentence=number)
 
 
-def supplied(asked: str) -> Iterable[str]:
+def supplied(asked: str) -> set[str]:
     """The attributes whose company a question asks for by what it supplies: "Who is our gas from?"."""
     if _ASKED.search(asked) is None:
         return set()

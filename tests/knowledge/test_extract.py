@@ -169,6 +169,20 @@ def test_any_text_can_be_read(text: str) -> None:
         assert statement.value
 
 
-@pytest.mark.parametrize("piece", ["my boss is ", "A a ", "new ", "moved to ", "1 ", "the code of the ", ", ", "\n- "])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "my boss is ",
+        "A a ",
+        "new ",
+        "moved to ",
+        "1 ",
+        "the code of the ",
+        ", ",
+        "\n- ",
+        "phone and gas, ",
+        "my small dog ",
+    ],
+)
 def test_repetition_does_not_blow_up(piece: str) -> None:
     extract(piece * (MAX_CHARACTERS // len(piece)), 2025)
