@@ -7,7 +7,7 @@ from typing import Final
 
 from edgeperso.knowledge.sentences import clause_around, clause_before
 
-__all__ = ["is_change", "is_doubtful"]
+__all__ = ["is_change", "is_doubtful", "is_unreal"]
 
 _CHANGE: Final = re.compile(
     r"\b(?:now|new|these days|from today|any ?more|no longer|instead|again|switched|changed|replaced|moved|become|"
@@ -33,9 +33,14 @@ def is_change(sentence: str) -> bool:
     return _CHANGE.search(sentence) is not None
 
 
+def is_unreal(sentence: str) -> bool:
+    """Whether its words say that it is imagined, wished for, or long past."""
+    return _UNREAL.search(sentence) is not None
+
+
 def is_doubtful(sentence: str, found: re.Match[str], year: int) -> bool:
     """Whether what was found may not hold as of ``year``: imagined, denied, reported, or long past."""
-    if _UNREAL.search(sentence) or _REPORTED.search(clause_before(sentence, found.start())):
+    if is_unreal(sentence) or _REPORTED.search(clause_before(sentence, found.start())):
         return True
     clause = clause_around(sentence, found.start(), found.end())
     return any(int(past.group()) < year for past in _YEAR.finditer(clause))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from edgeperso.knowledge.doubt import is_change, is_doubtful
+from edgeperso.knowledge.doubt import is_change, is_doubtful, is_unreal
 from edgeperso.knowledge.slots import CAPITALIZED, is_name
 from edgeperso.knowledge.statement import SELF, Statement
 
@@ -96,8 +96,9 @@ def _homes(sentence: str, number: int, year: int) -> Iterator[Statement]:
         found = pattern.search(sentence)
         if found is not None and is_name(found["value"]) and not is_doubtful(sentence, found, year):
             yield Statement(SELF, _kind_of(found["value"]), found["value"], replaces, number)
-    found = _SINCE.search(sentence)  # which year that was is no reason to doubt it: it has held since
-    if found is not None and is_name(found["value"]):
+    found = _SINCE.search(sentence)
+    # Neither the year nor what somebody says of the time since then is a reason to doubt it.
+    if found is not None and is_name(found["value"]) and not is_unreal(sentence):
         yield Statement(SELF, _kind_of(found["value"]), found["value"], replaces=False, sentence=number)
     for pattern in (_OTHERS, _HELPED):
         found = pattern.search(sentence)

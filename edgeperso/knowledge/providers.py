@@ -14,9 +14,9 @@ from edgeperso.knowledge.doubt import is_change, is_doubtful
 from edgeperso.knowledge.slots import VALUES, is_name
 from edgeperso.knowledge.statement import SELF, Statement
 
-__all__ = ["provider_statements", "supplied"]
+__all__ = ["SUPPLIED", "provider_statements", "supplied"]
 
-_SUPPLIED: Final = {
+SUPPLIED: Final = {
     "energy supplier": "gas|electricity|electric|power|energy",
     "internet provider": "broadband|internet|wi-?fi|fibre|fiber",
     "mobile provider": "(?:mobile|cell) ?phones?|phones?|mobiles?|sim(?: cards?)?",
@@ -25,7 +25,7 @@ _SUPPLIED: Final = {
 """By attribute, what its company supplies."""
 _CARRIED: Final = ("mobile provider", "bank")
 """What also lies about and is handed on ("the phone is at Ann's"): it takes a word of change to mean the company."""
-_THING: Final = "|".join(_SUPPLIED.values())
+_THING: Final = "|".join(SUPPLIED.values())
 _NAME: Final = rf"(?P<value>{VALUES['name']})(?!\w|['’]s)"
 _OURS: Final = r"(?:(?:my|our|the|all the|both) )?"
 _PLAN: Final = r"(?: (?:plan|contract|subscription|supply|deal|line))?"
@@ -47,7 +47,7 @@ _FORMS: Final = (
 )
 _PATTERNS: Final = tuple(re.compile(form, re.IGNORECASE) for form in _FORMS)
 _BY_THING: Final = tuple(
-    (re.compile(rf"(?:{things})\Z", re.IGNORECASE), attribute) for attribute, things in _SUPPLIED.items()
+    (re.compile(rf"(?:{things})\Z", re.IGNORECASE), attribute) for attribute, things in SUPPLIED.items()
 )
 _CUE: Final = re.compile(rf"\b(?:{_THING})\b", re.IGNORECASE)
 _ASKED: Final = re.compile(

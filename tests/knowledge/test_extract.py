@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeperso.knowledge.closing import ENDABLE
 from edgeperso.knowledge.extract import MAX_CHARACTERS, extract
+from edgeperso.knowledge.providers import SUPPLIED
 from edgeperso.knowledge.sentences import sentences
+from edgeperso.knowledge.slots import SLOTS
 from edgeperso.knowledge.statement import is_same
 
 
@@ -131,6 +134,7 @@ def test_a_named_person_may_move(text: str) -> None:
         "Her cat Tib is ill.",
         "Tom's dog Rex barks.",
         "Nobody helped since we lived in Porto.",
+        "I dreamt that nothing had changed since I moved to Porto.",
         "I helped Ann move the sofa to Leeds.",
         "First day back at Iron Hall.",
     ],
@@ -147,6 +151,12 @@ def test_plain_words_do_not_replace_where_both_may_be_true() -> None:
     (plain,), (change,) = extract("I live in Belgium.", 2025), extract("I now live in Belgium.", 2025)
     assert not plain.replaces
     assert change.replaces
+
+
+def test_what_companies_supply_is_a_thing_of_which_there_is_one() -> None:
+    """Both ways of saying who supplies it end each other: they are one attribute."""
+    assert set(SUPPLIED) <= {slot.attribute for slot in SLOTS}
+    assert set(SUPPLIED) <= ENDABLE
 
 
 def test_a_long_text_states_nothing() -> None:
