@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -18,12 +19,37 @@ using Distant = std::pair<std::uint32_t, std::uint32_t>;  // row, distance
 struct Room {
     std::vector<Distant> near;
     std::vector<Scored> found;
-    std::vector<Scored> ranked;
 };
 
 Room& room() {
     thread_local Room own;
     return own;
+}
+
+// The k-th best of those `found`, which are k or more. Put into bins by score first, so that only those of one bin have to
+// be told apart.
+Scored kth(const std::vector<Scored>& found, std::size_t k) {
+    constexpr std::size_t bins = 2048;
+    const auto [low, high] = std::minmax_element(
+        found.begin(), found.end(), [](const Scored& a, const Scored& b) { return a.score < b.score; });
+    const float top = high->score;
+    const float per_score = top > low->score ? static_cast<float>(bins - 1) / (top - low->score) : 0.0f;
+    const auto bin_of = [&](const Scored& one) { return static_cast<std::size_t>((top - one.score) * per_score); };
+    std::size_t counts[bins] = {};
+    for (const Scored& one : found) {
+        ++counts[bin_of(one)];
+    }
+    std::size_t bin = 0;
+    for (; k > counts[bin]; ++bin) {
+        k -= counts[bin];
+    }
+    std::vector<Scored> among;
+    among.reserve(counts[bin]);
+    std::copy_if(found.begin(), found.end(), std::back_inserter(among),
+                 [&](const Scored& one) { return bin_of(one) == bin; });
+    const auto place = among.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(among.begin(), place, among.end(), better);
+    return *place;
 }
 
 }  // namespace
@@ -74,9 +100,13 @@ class DenseIndex::Nearest {
 
 DenseIndex::DenseIndex(std::vector<CodeBlock> blocks, std::size_t dim, std::size_t width)
     : blocks_(std::move(blocks)), dim_(dim), width_(width) {
-    for (const CodeBlock& block : blocks_) {
+    for (CodeBlock& block : blocks_) {
         starts_.push_back(rows_);
         rows_ += block.n;
+        // Mostly all have one: then nothing needs to be looked up for each row.
+        if (block.bits != nullptr && block.present != nullptr && std::memchr(block.present, 0, block.n) == nullptr) {
+            block.present = nullptr;
+        }
     }
 }
 
@@ -106,26 +136,27 @@ std::vector<std::uint32_t> DenseIndex::by_bits(const Kernels& run, const std::ui
 }
 
 // A distance within which there are probably half as many rows again as wanted: with it, few rows are taken up that nearer
-// ones push out. Eight rows in 1,024 are looked at.
+// ones push out. Eight rows in 2,048 are looked at.
 std::uint32_t DenseIndex::likely_limit(const Kernels& run, const std::uint8_t* bits, std::size_t wanted,
                                        const std::uint8_t* mask) const {
     constexpr std::size_t few = 8;
+    constexpr std::size_t step = 2048;
     std::vector<std::size_t> counts(8 * width_ + 1);
     std::uint32_t distances[few];
     for (std::size_t number = 0; number < blocks_.size(); ++number) {
         const CodeBlock& block = blocks_[number];
-        for (std::size_t first = 0; block.bits != nullptr && first + few <= block.n; first += chunk) {
+        for (std::size_t first = 0; block.bits != nullptr && first + few <= block.n; first += step) {
             run.distances(block.bits + first * width_, bits, few, width_, distances);
             for (std::size_t i = 0; i < few; ++i) {
                 const bool allowed = mask == nullptr || mask[starts_[number] + first + i] != 0;
-                counts[distances[i]] += allowed && block.present[first + i] != 0;
+                counts[distances[i]] += allowed && block.has(first + i);
             }
         }
     }
     std::size_t within = 0;
     for (std::size_t distance = 0; distance < counts.size(); ++distance) {
         within += counts[distance];
-        if (within * (chunk / few) >= wanted + wanted / 2) {
+        if (within * (step / few) >= wanted + wanted / 2) {
             return static_cast<std::uint32_t>(distance);
         }
     }
@@ -148,7 +179,7 @@ void DenseIndex::scan(const Kernels& run, const std::uint8_t* bits, const std::u
             for (std::size_t i = 0; i < found; ++i) {
                 const std::uint32_t at = close[i];
                 // The limit may have fallen since.
-                if (distances[at] < nearest.limit() && block.present[first + at] != 0 &&
+                if (distances[at] < nearest.limit() && block.has(first + at) &&
                     (mask == nullptr || mask[row + at] != 0)) {
                     nearest.add(static_cast<std::uint32_t>(row + at), distances[at]);
                 }
@@ -183,14 +214,11 @@ std::vector<std::int64_t> DenseIndex::by_sums(const Kernels& run, const std::int
             found[first + i] = {static_cast<float>(sums[i]), rows[first + i]};  // exact: below 2^24
         }
     }
-    std::vector<Scored>& ranked = room().ranked;
-    ranked = found;
-    const auto last = ranked.begin() + static_cast<std::ptrdiff_t>(candidates - 1);
-    std::nth_element(ranked.begin(), last, ranked.end(), better);
+    const Scored last = kth(found, candidates);
     std::vector<std::int64_t> out;
     out.reserve(candidates);
     for (const Scored& one : found) {
-        if (!better(*last, one)) {
+        if (!better(last, one)) {
             out.push_back(one.row);
         }
     }
@@ -208,9 +236,11 @@ std::vector<Scored> DenseIndex::nearest(const Kernels& run, const std::uint8_t* 
     for (std::size_t i = 0; i < rows.size(); ++i) {
         out[i] = {scores[i], static_cast<std::uint32_t>(rows[i])};
     }
-    const std::size_t kept = std::min(keep, out.size());
-    std::partial_sort(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(kept), out.end(), better);
-    out.resize(kept);
+    if (keep < out.size()) {
+        std::nth_element(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(keep), out.end(), better);
+        out.resize(keep);
+    }
+    std::sort(out.begin(), out.end(), better);
     return out;
 }
 
@@ -227,7 +257,7 @@ void DenseIndex::estimates(const Kernels& run, const std::int8_t* codes, const s
             number = block_of(row, number);
             const CodeBlock& block = blocks_[number];
             const std::size_t local = row - starts_[number];
-            const bool there = block.bits != nullptr && block.present[local] != 0;
+            const bool there = block.has(local);
             vectors[i] = there ? block.codes + local * dim_ : codes;
             scales[i] = there ? block.scales[local] : std::numeric_limits<float>::quiet_NaN();
         }
@@ -251,7 +281,7 @@ std::shared_ptr<const DenseIndex::Sample> DenseIndex::sampled(std::size_t step) 
         number = block_of(row, number);
         const CodeBlock& block = blocks_[number];
         const std::size_t local = row - starts_[number];
-        if (block.bits != nullptr && block.present[local] != 0) {
+        if (block.has(local)) {
             const std::int8_t* codes = block.codes + local * dim_;
             made->codes.insert(made->codes.end(), codes, codes + dim_);
             made->scales.push_back(block.scales[local]);

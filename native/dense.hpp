@@ -14,13 +14,15 @@
 
 namespace edgeperso {
 
-// Codes of `n` rows; `present` says which of them have a vector. Without bits none of them has.
+// Codes of `n` rows; `present` says which of them have a vector, null that all have. Without bits none of them has.
 struct CodeBlock {
     const std::uint8_t* bits = nullptr;     // uint8[n, width]
     const std::int8_t* codes = nullptr;     // int8[n, dim]
     const float* scales = nullptr;          // float32[n]
     const std::uint8_t* present = nullptr;  // bool[n]
     std::size_t n = 0;
+
+    bool has(std::size_t row) const { return bits != nullptr && (present == nullptr || present[row] != 0); }
 };
 
 struct Scored {

@@ -121,20 +121,35 @@ double LexicalIndex::idf(std::uint64_t hash) const {
         const auto [first, last] = span_of(segment, hash);
         holding += static_cast<std::size_t>(last - first);
     }
+    return idf_of(holding);
+}
+
+double LexicalIndex::idf_of(std::size_t holding) const {
     const auto with = static_cast<double>(holding);
     return holding != 0 ? std::log1p((static_cast<double>(rows_) - with + 0.5) / (with + 0.5)) : 0.0;
 }
 
-std::vector<LocatedTerm> LexicalIndex::located(std::span<const Term> terms) const {
+// One question asks for the same terms several times.
+LexicalIndex::Places LexicalIndex::located(std::span<const Term> terms) const {
+    const std::lock_guard<std::mutex> hold(*lock_);
+    if (places_ != nullptr && std::equal(terms.begin(), terms.end(), asked_.begin(), asked_.end())) {
+        return places_;
+    }
     std::vector<LocatedTerm> out;
     for (const Term& term : terms) {
-        LocatedTerm found{static_cast<float>(term.weight * idf(term.hash)), {}};
+        LocatedTerm found;
+        found.spans.reserve(segments_.size());
+        std::size_t holding = 0;
         for (const Postings& segment : segments_) {
             found.spans.push_back(span_of(segment, term.hash));
+            holding += static_cast<std::size_t>(found.spans.back().second - found.spans.back().first);
         }
+        found.gain = static_cast<float>(term.weight * idf_of(holding));
         out.push_back(std::move(found));
     }
-    return out;
+    places_ = std::make_shared<const std::vector<LocatedTerm>>(std::move(out));
+    asked_.assign(terms.begin(), terms.end());
+    return places_;
 }
 
 // Sets sums to what the terms give the segment's rows; false, and sums as they were, where none of them is there.
@@ -159,13 +174,13 @@ bool LexicalIndex::add(const Kernels& run, std::span<const LocatedTerm> terms, s
 
 LexicalResult LexicalIndex::top(const Kernels& run, std::span<const Term> terms, std::size_t k,
                                 const std::uint8_t* mask) const {
-    const std::vector<LocatedTerm> places = located(terms);
+    const Places places = located(terms);
     Best best(std::min(k, std::max<std::size_t>(rows_, 1)));
     Sums total;
     std::vector<float> sums(largest_);
     std::vector<std::uint32_t> high(largest_);
     for (std::size_t number = 0; number < segments_.size(); ++number) {
-        if (!add(run, places, number, sums.data())) {
+        if (!add(run, *places, number, sums.data())) {
             continue;
         }
         const std::size_t found = run.above(sums.data(), segments_[number].n, best.limit(), high.data(), total);
@@ -187,16 +202,16 @@ LexicalResult LexicalIndex::top(const Kernels& run, std::span<const Term> terms,
 }
 
 void LexicalIndex::scores(const Kernels& run, std::span<const Term> terms, float* out) const {
-    const std::vector<LocatedTerm> places = located(terms);
+    const Places places = located(terms);
     for (std::size_t number = 0; number < segments_.size(); ++number) {
-        if (!add(run, places, number, out + starts_[number])) {
+        if (!add(run, *places, number, out + starts_[number])) {
             std::fill_n(out + starts_[number], segments_[number].n, 0.0f);
         }
     }
 }
 
 void LexicalIndex::at(std::span<const Term> terms, const std::int64_t* wanted, std::size_t n, float* out) const {
-    const std::vector<LocatedTerm> places = located(terms);
+    const Places places = located(terms);
     for (std::size_t i = 0; i < n; ++i) {
         const auto row = static_cast<std::size_t>(wanted[i]);
         const auto number =
@@ -204,7 +219,7 @@ void LexicalIndex::at(std::span<const Term> terms, const std::int64_t* wanted, s
         const Postings& segment = segments_[number];
         const auto local = static_cast<std::uint16_t>(row - starts_[number]);
         float sum = 0.0f;
-        for (const LocatedTerm& term : places) {
+        for (const LocatedTerm& term : *places) {
             const std::uint16_t* last = segment.rows + term.spans[number].second;
             const std::uint16_t* place = std::lower_bound(segment.rows + term.spans[number].first, last, local);
             if (place != last && *place == local) {

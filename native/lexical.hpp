@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,6 +35,8 @@ bool is_sound(const Postings& segment);
 struct Term {
     std::uint64_t hash = 0;
     double weight = 0.0;
+
+    bool operator==(const Term&) const = default;
 };
 
 // A term with what it adds at most to a row, and where each segment has its postings: from first to last.
@@ -67,7 +71,10 @@ class LexicalIndex {
     void at(std::span<const Term> terms, const std::int64_t* wanted, std::size_t n, float* out) const;
 
    private:
-    std::vector<LocatedTerm> located(std::span<const Term> terms) const;
+    using Places = std::shared_ptr<const std::vector<LocatedTerm>>;
+
+    double idf_of(std::size_t holding) const;
+    Places located(std::span<const Term> terms) const;
     bool add(const Kernels& run, std::span<const LocatedTerm> terms, std::size_t number, float* sums) const;
 
     std::vector<Postings> segments_;
@@ -75,6 +82,9 @@ class LexicalIndex {
     std::vector<float> norms_;
     std::size_t rows_ = 0;
     std::size_t largest_ = 0;  // rows of the largest segment
+    std::unique_ptr<std::mutex> lock_ = std::make_unique<std::mutex>();
+    mutable std::vector<Term> asked_;  // under the lock; where the last question's terms are
+    mutable Places places_;
 };
 
 }  // namespace edgeperso
