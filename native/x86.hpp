@@ -7,7 +7,7 @@
 namespace edgeperso {
 
 // The processor's own prefetching stops at each page's end; a scan asks for what lies so many bytes further on.
-constexpr std::size_t early = 1024;
+constexpr std::size_t early = 4096;
 constexpr std::size_t ahead = 12;  // rows that lie anywhere in memory are asked for so many rows early
 
 inline void fetch(const void* at, std::size_t bytes) {
