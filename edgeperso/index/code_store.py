@@ -45,9 +45,13 @@ class CodeStore:
         if rows > self._rooms[0].left:
             self._rooms = Room(rows, -(-dim // 8), np.uint8), Room(rows, dim, np.int8)
 
-    def numbers(self) -> list[int]:
-        """Numbers of the stored pieces, ascending."""
-        return self._vault.segments.numbers(_BITS, self._embedder_id)
+    def numbers(self, parts: Sequence[Part]) -> list[int]:
+        """Numbers of the stored pieces that may be of ``parts``, ascending."""
+        if not parts:
+            return []
+        first, last = min(int(part.ids[0]) for part in parts), max(int(part.ids[-1]) for part in parts)
+        numbers = self._vault.segments.numbers
+        return numbers(_BITS, self._embedder_id, first << NUMBER_BITS, ((last + 1) << NUMBER_BITS) - 1)
 
     def vectors(self, ids: Int64, *, whole: bool) -> Block:
         """The block of ``ids`` (ascending) from the vault's own vectors."""

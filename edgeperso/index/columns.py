@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.index.attributes import STRING_COLUMNS, Attributes, Strings
+from edgeperso.index.extents import Extents
 from edgeperso.times import DAY_MS
 from edgeperso.types import Int64, MemoryFilter
 
@@ -66,6 +67,7 @@ class Columns:
         self._lists: dict[str, list[str]] = {name: [] for name in STRING_COLUMNS}
         self._masks: dict[MemoryFilter, NDArray[np.bool_]] = {}
         self._occasions = 0
+        self._extents: Extents | None = None
         self._show(0, 0)
 
     def __len__(self) -> int:
@@ -97,6 +99,8 @@ class Columns:
         for ids, attributes in blocks:
             self._write(slice(at, at + len(ids)), ids, attributes)
             at += len(ids)
+        if self._extents is not None:
+            self._extents.replaced(start, stop, self._shown["thread"][start:at], len(self._lists["thread"]))
         touched = np.zeros(len(self._lists["thread"]), dtype=np.bool_)
         touched[gone] = touched[self._shown["thread"][start:at]] = True
         if "" in self._values["thread"]:
@@ -200,7 +204,7 @@ class Columns:
     def _link(self, touched: NDArray[np.bool_]) -> None:
         """Find neighbours and occasions anew for all memories of the threads that are ``touched`` (bool[threads])."""
         codes = self._shown["thread"]
-        rows = _rows_of(touched, codes)
+        rows = self._rows_of(touched)
         if not len(rows):
             return
         order = rows[np.lexsort((self.ids[rows], self.position[rows], codes[rows]))]
@@ -212,6 +216,17 @@ class Columns:
         occasions = self._occasions + np.cumsum(np.concatenate(([True], ~together)))
         self.occasion[order] = occasions
         self._occasions = int(occasions[-1]) + 1
+
+    def _rows_of(self, touched: NDArray[np.bool_]) -> Int64:
+        """The rows whose thread is ``touched`` (bool[threads])."""
+        codes, threads = self._shown["thread"], np.flatnonzero(touched)
+        if len(threads) > _FEW_THREADS:
+            return np.flatnonzero(touched[codes])
+        if self._extents is None:  # only now, since loading a vault has no use for them
+            self._extents = Extents(codes, len(touched))
+        return np.concatenate(
+            [np.zeros(0, dtype=np.int64), *(self._extents.rows(thread, codes) for thread in threads.tolist())]
+        )
 
     def _mask(self, where: MemoryFilter) -> NDArray[np.bool_]:
         mask = np.ones(len(self), dtype=np.bool_)
@@ -240,18 +255,6 @@ def _move(column: NDArray[Any], start: int, stop: int, to: int) -> None:
     """Move numbers to another place, which may lie over their own. (numpy takes twice as long to move them on.)"""
     numbers = column.data
     numbers[to : to + stop - start] = numbers[start:stop]
-
-
-def _rows_of(touched: NDArray[np.bool_], codes: NDArray[np.signedinteger[Any]]) -> Int64:
-    """The rows whose thread, out of ``codes``, is ``touched`` (bool[threads])."""
-    threads = np.flatnonzero(touched)
-    if len(threads) > _FEW_THREADS:
-        return np.flatnonzero(touched[codes])
-    found = [np.zeros(0, dtype=np.int64)]
-    for first in range(0, len(codes), _AT_ONCE):
-        some = codes[first : first + _AT_ONCE]
-        found += [np.flatnonzero(some == thread) + first for thread in threads]
-    return np.concatenate(found)
 
 
 def _under(source: str, prefix: str) -> bool:

@@ -170,7 +170,7 @@ class Index:
             self._clear()
             new = self._load_stored(stored)
         else:
-            new = self._cut(stored, before)
+            new = self._cut(stored, before, generation)
         fresh, _ = self._vault.segments.covered(self._last_id + 1, _LAST_ID)
         new = np.concatenate([new, fresh])
         for start in range(0, len(new), MAX_MEMORIES):
@@ -210,15 +210,16 @@ class Index:
         between = [self._vault.segments.covered(int(before[at]) + 1, int(held[at]) - 1)[0] for at in gaps]
         return np.concatenate([held[:0], *between])
 
-    def _cut(self, stored: set[int], before: int) -> Int64:
+    def _cut(self, stored: set[int], before: int, generation: int) -> Int64:
         """Take out of the parts that aren't stored (any more) what was forgotten or edited since the generation
         ``before``, and return the ids of what was edited."""
+        changed = self._vault.database.changes.between(before, generation)
         edited = [np.zeros(0, dtype=np.int64)]
         start = 0
         for part in list(self._parts):
             if part.number is None or part.number not in stored:
                 part.number = None
-                keep = self._store.unchanged(part, before)
+                keep = self._store.unchanged(part, before) if changed is None else part.without(changed)
                 if keep.all():
                     start += len(part)
                     continue
@@ -295,9 +296,9 @@ class Index:
     def _follow_vectors(self, generation: int) -> None:
         """Give every part its vectors, whole or as codes."""
         whole = self.is_small
-        numbers = [] if whole else self._codes.numbers()
         dim = self._vault.vectors.dim(self._embedder_id) or 0
         lacking = [part for part in self._parts if not (part.complete and isinstance(part.block, VectorBlock) == whole)]
+        numbers = [] if whole else self._codes.numbers(lacking)
         if not whole:
             self._codes.expect(sum(len(part) for part in lacking if isinstance(part.block, VectorBlock)), dim)
         for part in lacking:
@@ -369,7 +370,7 @@ class Index:
             tried.append((part.segment, generation))
             self._expected = number_of(part.ids, generation)
         self._store.keep(copy, attributes, generation)
-        self._codes.keep(copy, self._codes.numbers(), generation)
+        self._codes.keep(copy, self._codes.numbers([copy]), generation)
         with self._lock:
             if part.segment is copy.segment:  # not cut meanwhile
                 part.number, part.pieces = copy.number, copy.pieces

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -56,6 +56,14 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.segment.ids)
+
+    def without(self, gone: Collection[int]) -> NDArray[np.bool_]:
+        """bool[n]: which memories aren't among ``gone``."""
+        keep = np.ones(len(self), dtype=np.bool_)
+        ids = np.array(sorted(gone), dtype=np.int64)
+        at = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
+        keep[at[self.ids[at] == ids]] = False
+        return keep
 
     @property
     def is_small(self) -> bool:

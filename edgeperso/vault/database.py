@@ -36,6 +36,7 @@ from edgeperso.errors import (
     VaultExists,
 )
 from edgeperso.secrecy import Secret
+from edgeperso.vault.changes import Changes
 from edgeperso.vault.database_files import (
     PAGE_BYTES,
     open_files,
@@ -149,6 +150,7 @@ class Database:
         self._identity = identity
         self._lock = threading.RLock()
         self._depth = 0
+        self.changes = Changes()
         self.tables: sqlite_utils.Database = _sqlite_utils.Database(
             connection, recursive_triggers=False, execute_plugins=False
         )
@@ -262,6 +264,7 @@ class Database:
                 yield
                 self.execute("COMMIT" if outermost else f"RELEASE {name}")
             except BaseException:
+                self.changes.clear()
                 self._take_back(None if outermost else name)
                 raise
             finally:

@@ -118,7 +118,7 @@ def erase(vault: Vault, plan: ErasurePlan) -> Receipt:
         close_over(database, "memories", "superseded_by", "closed_ms", done.ids)
         for marks, page in pages(done.ids):
             database.execute(f"DELETE FROM memories WHERE id IN {marks}", page)  # noqa: S608
-        generation = bump_generation(database)
+        generation = bump_generation(database, done.ids)
     emptied = database.checkpoint()
     emit(Event.FORGOTTEN, memories=done.memories, answers=done.answers, adapters=len(tainted), log_emptied=emptied)
     return Receipt(

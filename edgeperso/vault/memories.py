@@ -157,7 +157,7 @@ class Memories:
             tainted = taint(self._database, Learnt.of(memories=[id_]))
             self._database.execute(
                 "UPDATE memories SET text = ?, digest = ?, language = '', revision = ? WHERE id = ?",
-                (text, digest, bump_generation(self._database), id_),
+                (text, digest, bump_generation(self._database, [id_]), id_),
             )
         emit(Event.MEMORY_EDITED, id=id_, adapters=len(tainted))
         return self.one(id_)

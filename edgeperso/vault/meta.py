@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edgeperso.vault.database import Database
 
 __all__ = ["Meta", "bump_generation", "generation"]
@@ -26,7 +28,14 @@ def generation(database: Database) -> int:
     return int(row[0]) if row else 0
 
 
-def bump_generation(database: Database) -> int:
-    """Count one change, within the transaction that makes it, and return the new generation."""
+def bump_generation(database: Database, changed: Iterable[int] = ()) -> int:
+    """Count one change, within the transaction that makes it, and return the new generation.
+
+    Args:
+        database: the vault's.
+        changed: all memories that the transaction takes away or gives another text.
+    """
     database.execute("UPDATE counters SET value = value + 1 WHERE name = 'generation'")
-    return generation(database)
+    made = generation(database)
+    database.changes.note(made, changed)
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from edgeperso.types import Int64
 from edgeperso.vault.database import Database
 
 __all__ = ["Segment", "Segments"]
+
+_LAST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +46,12 @@ class Segments:
             (kind, space, number, int(data[0]), int(data[-1]), data.tobytes(), payload),
         )
 
-    def numbers(self, kind: str, space: str) -> list[int]:
-        """The numbers of all segments of a kind and space, ascending; an index alone is read."""
+    def numbers(self, kind: str, space: str, first: int = 0, last: int = _LAST) -> list[int]:
+        """The numbers, from ``first`` to ``last`` (both inclusive), of all segments of a kind and space, ascending; an
+        index alone is read."""
         rows = self._database.rows(
-            "SELECT number FROM segments WHERE kind = ? AND space = ? ORDER BY number", (kind, space)
+            "SELECT number FROM segments WHERE kind = ? AND space = ? AND number BETWEEN ? AND ? ORDER BY number",
+            (kind, space, first, last),
         )
         return [int(number) for (number,) in rows]
 
