@@ -83,15 +83,22 @@ class Encoder:
         """``float32[n, model]``: of each sequence ``ids[starts[i]:starts[i + 1]]`` its vector, the same bytes on any
         number of threads; zeros for an empty one. ``starts`` is ``int64[n + 1]``."""
 
-class CodeIndex:
-    """Blocks of ``bits``, ``codes``, ``scales`` and ``present``; see `edgeperso.index.code_scan` for what they hold and
-    what the methods give."""
+class CodeRows:
+    """One segment's codes, checked once; the arrays are those of `edgeperso.index.code_scan.CodeBlock`."""
 
     def __init__(
         self,
-        blocks: list[tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.float32], NDArray[np.bool_]]],
-        implementation: str | None = None,
+        bits: NDArray[np.uint8],
+        codes: NDArray[np.int8],
+        scales: NDArray[np.float32],
+        present: NDArray[np.bool_],
     ) -> None: ...
+
+class CodeIndex:
+    """Blocks of one number of dimensions, or without vectors; see `edgeperso.index.code_scan` for what the methods
+    give."""
+
+    def __init__(self, blocks: list[CodeRows], implementation: str | None = None) -> None: ...
     def nearest(
         self,
         bits: NDArray[np.uint8],

@@ -7,11 +7,12 @@ from types import ModuleType
 
 __all__ = ["AVAILABLE", "STALE"]
 
-_INTERFACE = 1
+_INTERFACE = 2
 """What this program calls: ``INTERFACE`` in ``native/module.cpp``, raised there and here when a signature changes."""
 _NAMES = (
     "Bm25Index",
     "CodeIndex",
+    "CodeRows",
     "Encoder",
     "SecretPages",
     "SegmentPostings",

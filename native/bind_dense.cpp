@@ -1,41 +1,54 @@
 #include "bind.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
-#include <tuple>
 #include <utility>
-
-#include <nanobind/stl/tuple.h>
 
 namespace edgeperso {
 namespace {
 
 constexpr std::size_t most_dim = 65536;  // sums of products of bytes fit 32 bits up to here
 
-using Block = std::tuple<Table<std::uint8_t>, Table<std::int8_t>, Line<float>, Line<bool>>;
 using Halves = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-CodeBlock checked(const Block& block, std::size_t dim) {
-    const auto& [bits, codes, scales, present] = block;
-    const std::size_t n = present.shape(0);
-    const auto* there = reinterpret_cast<const std::uint8_t*>(present.data());
-    if (codes.shape(1) == 0 && dim != 0) {
-        if (std::any_of(there, there + n, [](std::uint8_t one) { return one != 0; })) {
-            throw nb::value_error("rows are said to have vectors and have none");
+// One segment's codes, held as they are and checked once.
+class CodeRows {
+   public:
+    CodeRows(Table<std::uint8_t> bits, Table<std::int8_t> codes, Line<float> scales, Line<bool> present)
+        : bits_(std::move(bits)), codes_(std::move(codes)), scales_(std::move(scales)), present_(std::move(present)) {
+        const std::size_t n = present_.shape(0);
+        const auto* there = reinterpret_cast<const std::uint8_t*>(present_.data());
+        const bool all = n == 0 || std::memchr(there, 0, n) == nullptr;
+        if (dim() == 0) {
+            if (std::any_of(there, there + n, [](std::uint8_t one) { return one != 0; })) {
+                throw nb::value_error("rows are said to have vectors and have none");
+            }
+            plain_ = {nullptr, nullptr, nullptr, there, n};
+            return;
         }
-        return {nullptr, nullptr, nullptr, there, n};
+        if (bits_.shape(0) != n || codes_.shape(0) != n || scales_.shape(0) != n || bits_.shape(1) != (dim() + 7) / 8) {
+            throw nb::value_error("the arrays of a block differ in size");
+        }
+        // Mostly all rows have a vector: then nothing needs to be looked up for each of them.
+        plain_ = {bits_.data(), codes_.data(), scales_.data(), all ? nullptr : there, n};
     }
-    if (bits.shape(0) != n || codes.shape(0) != n || scales.shape(0) != n || codes.shape(1) != dim ||
-        bits.shape(1) != (dim + 7) / 8) {
-        throw nb::value_error("the arrays of a block differ in size");
-    }
-    return {bits.data(), codes.data(), scales.data(), there, n};
-}
+
+    const CodeBlock& plain() const { return plain_; }
+    std::size_t dim() const { return codes_.shape(1); }
+
+   private:
+    Table<std::uint8_t> bits_;
+    Table<std::int8_t> codes_;
+    Line<float> scales_;
+    Line<bool> present_;
+    CodeBlock plain_;
+};
 
 class CodeIndex {
    public:
-    CodeIndex(std::vector<Block> blocks, const std::optional<std::string>& implementation)
-        : blocks_(std::move(blocks)), run_(chosen(implementation)), index_(made(blocks_)) {}
+    CodeIndex(nb::list blocks, const std::optional<std::string>& implementation)
+        : objects_(std::move(blocks)), run_(chosen(implementation)), index_(made(objects_)) {}
 
     nb::tuple nearest(const Line<std::uint8_t>& bits, const Line<std::int8_t>& codes, std::size_t candidates,
                       std::size_t keep, const Mask& mask) const {
@@ -81,19 +94,21 @@ class CodeIndex {
     }
 
    private:
-    static DenseIndex made(const std::vector<Block>& blocks) {
+    static DenseIndex made(const nb::list& blocks) {
+        std::vector<CodeBlock> plain;
         std::size_t dim = 0;
         std::size_t rows = 0;
-        for (const Block& block : blocks) {
-            dim = std::max(dim, std::get<1>(block).shape(1));
-            rows += std::get<3>(block).shape(0);
+        for (nb::handle one : blocks) {
+            const auto& block = nb::cast<const CodeRows&>(one);
+            if (block.dim() != 0 && dim != 0 && block.dim() != dim) {
+                throw nb::value_error("the blocks differ in dimensions");
+            }
+            dim = std::max(dim, block.dim());
+            plain.push_back(block.plain());
+            rows += plain.back().n;
         }
         if (dim > most_dim || rows >= std::numeric_limits<std::uint32_t>::max()) {
             throw nb::value_error("too many rows or dimensions");
-        }
-        std::vector<CodeBlock> plain;
-        for (const Block& block : blocks) {
-            plain.push_back(checked(block, dim));
         }
         return DenseIndex(std::move(plain), dim, (dim + 7) / 8);
     }
@@ -105,7 +120,7 @@ class CodeIndex {
         }
     }
 
-    std::vector<Block> blocks_;  // keeps the arrays alive
+    nb::list objects_;  // keeps the blocks alive
     const Kernels& run_;
     DenseIndex index_;
 };
@@ -131,8 +146,11 @@ Result<float> half_dots(const Halves& vectors, const Line<float>& query,
 }  // namespace
 
 void bind_dense(nb::module_& module) {
+    nb::class_<CodeRows>(module, "CodeRows")
+        .def(nb::init<Table<std::uint8_t>, Table<std::int8_t>, Line<float>, Line<bool>>(), nb::arg("bits").noconvert(),
+             nb::arg("codes").noconvert(), nb::arg("scales").noconvert(), nb::arg("present").noconvert());
     nb::class_<CodeIndex>(module, "CodeIndex")
-        .def(nb::init<std::vector<Block>, const std::optional<std::string>&>(), nb::arg("blocks").noconvert(),
+        .def(nb::init<nb::list, const std::optional<std::string>&>(), nb::arg("blocks"),
              nb::arg("implementation") = nb::none())
         .def("nearest", &CodeIndex::nearest, nb::arg("bits").noconvert(), nb::arg("codes").noconvert(),
              nb::arg("candidates"), nb::arg("keep"), nb::arg("mask").noconvert() = nb::none())

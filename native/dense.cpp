@@ -100,13 +100,9 @@ class DenseIndex::Nearest {
 
 DenseIndex::DenseIndex(std::vector<CodeBlock> blocks, std::size_t dim, std::size_t width)
     : blocks_(std::move(blocks)), dim_(dim), width_(width) {
-    for (CodeBlock& block : blocks_) {
+    for (const CodeBlock& block : blocks_) {
         starts_.push_back(rows_);
         rows_ += block.n;
-        // Mostly all have one: then nothing needs to be looked up for each row.
-        if (block.bits != nullptr && block.present != nullptr && std::memchr(block.present, 0, block.n) == nullptr) {
-            block.present = nullptr;
-        }
     }
 }
 

@@ -76,7 +76,7 @@ NB_MODULE(_native, module) {
     nb::set_leak_warnings(false);  // a process may end while a thread of the index still holds one
     using namespace edgeperso;
     module.doc() = "Kernels in C++: of search, each equal to its numpy counterpart, and of the encoder.";
-    module.attr("INTERFACE") = 1;  // see edgeperso/kernels.py
+    module.attr("INTERFACE") = 2;  // see edgeperso/kernels.py
     module.def("hamming", &hamming, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
                nb::arg("implementation") = nb::none(),
                "uint32[n]: how many bits of each row of uint8[n, width] differ from uint8[width].");

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from edgeperso.index.codes import Codes, codes_of
 from edgeperso.index.dense import products
 from edgeperso.index.found import Found
 from edgeperso.types import Float32, Int64
+
+if TYPE_CHECKING:
+    from edgeperso._native import CodeRows
 
 __all__ = ["CodeBlock", "CodeScan", "NumpyStages", "Stages"]
 
@@ -26,7 +30,7 @@ _EXACT = 16
 _SAMPLE = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class CodeBlock:
     """One segment's codes, as `edgeperso.index.codes.codes_of` gives them.
 
@@ -133,7 +137,20 @@ def stages_of(blocks: Sequence[CodeBlock]) -> Stages:
         return NumpyStages(blocks)
     from edgeperso._native import CodeIndex
 
-    return CodeIndex([(block.bits, block.codes, block.scales, block.present) for block in blocks])
+    return CodeIndex([_native_rows(block) for block in blocks])
+
+
+_checked: WeakKeyDictionary[CodeBlock, CodeRows] = WeakKeyDictionary()
+"""Blocks as the kernels search them. After a change of the vault nearly all of them are as they were."""
+
+
+def _native_rows(block: CodeBlock) -> CodeRows:
+    found = _checked.get(block)
+    if found is None:
+        from edgeperso._native import CodeRows
+
+        found = _checked[block] = CodeRows(block.bits, block.codes, block.scales, block.present)
+    return found
 
 
 class NumpyStages:

@@ -381,7 +381,7 @@ class Index:
         segments = [part.segment for part in self._parts]
         self._lexical = lexical_scorer(segments, k1=_K1, b=_B, reuse=self._lexical)
         blocks = [part.block for part in self._parts]
-        self._starts = np.cumsum([0, *map(len, self._parts)])
+        self._starts = np.cumsum([0, *(len(segment.ids) for segment in segments)])
         self._dim = max(map(dim_of, blocks), default=0)
         self._reading = any(map(lacks_codes, blocks))
         codes = [block for block in blocks if isinstance(block, CodeBlock)]

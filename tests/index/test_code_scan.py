@@ -27,9 +27,9 @@ def implementations() -> list[str]:
 
 
 def native(implementation: str, blocks: list[CodeBlock]) -> Stages:
-    from edgeperso._native import CodeIndex
+    from edgeperso._native import CodeIndex, CodeRows
 
-    return CodeIndex([(one.bits, one.codes, one.scales, one.present) for one in blocks], implementation)
+    return CodeIndex([CodeRows(one.bits, one.codes, one.scales, one.present) for one in blocks], implementation)
 
 
 def vectors_of(sizes: tuple[int, ...], dim: int, seed: int = 0) -> list[VectorBlock]:

@@ -17,7 +17,7 @@ else:
 DIM, WIDTH = 20, 3
 
 
-def block(n: int = 5, **changed: Any) -> tuple[Any, ...]:
+def block(n: int = 5, **changed: Any) -> Any:
     rng = np.random.default_rng(n)
     arrays = {
         "bits": rng.integers(0, 256, (n, WIDTH), dtype=np.uint8),
@@ -25,7 +25,7 @@ def block(n: int = 5, **changed: Any) -> tuple[Any, ...]:
         "scales": np.ones(n, dtype=np.float32),
         "present": np.ones(n, dtype=np.bool_),
     }
-    return tuple((arrays | changed).values())
+    return _native.CodeRows(*(arrays | changed).values())
 
 
 BITS, CODES = np.zeros(WIDTH, dtype=np.uint8), np.ones(DIM, dtype=np.int8)
