@@ -151,6 +151,30 @@ class Bm25Index:
         self, hashes: NDArray[np.uint64], weights: NDArray[np.float64], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]: ...
 
+_Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], float, float]
+
+def gather(
+    dense: CodeIndex,
+    lexical: Bm25Index,
+    codes: NDArray[np.int8],
+    scale: float,
+    hashes: NDArray[np.uint64],
+    weights: NDArray[np.float64],
+    previous: NDArray[np.int32],
+    following: NDArray[np.int32],
+    by_vector: _Found,
+    by_words: _Found,
+    leading: int,
+    steps: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """The fields of `edgeperso.retrieval.gathering.Gathered`.
+
+    Args:
+        scale: by which the question's estimates are multiplied.
+        previous, following: the neighbours of all rows, below 0 for none.
+        by_vector, by_words: rows, scores, and the mean and deviation of the scores of all rows.
+    """
+
 class SecretPages:
     """Pages of one's own; see `edgeperso.secrecy`. Their memory lives as long as this object and its arrays do.
 

@@ -17,6 +17,7 @@ _NAMES = (
     "SecretPages",
     "SegmentPostings",
     "encoders",
+    "gather",
     "half_dots",
     "hamming",
     "implementations",

@@ -52,6 +52,7 @@ void check_rows(const Line<std::int64_t>& rows, std::size_t total);
 void bind_dense(nb::module_& module);
 void bind_lexical(nb::module_& module);
 void bind_encoder(nb::module_& module);
+void bind_gather(nb::module_& module);
 void bind_secret(nb::module_& module);
 
 }  // namespace edgeperso

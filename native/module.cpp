@@ -83,6 +83,7 @@ NB_MODULE(_native, module) {
     module.def("implementations", &names, "The kernels that this CPU can run, fastest first.");
     bind_dense(module);
     bind_lexical(module);
+    bind_gather(module);
     bind_encoder(module);
     bind_secret(module);
 }

@@ -17,7 +17,7 @@ from edgeperso.index.found import Found
 from edgeperso.types import Float32, Int64
 
 if TYPE_CHECKING:
-    from edgeperso._native import CodeRows
+    from edgeperso._native import CodeIndex, CodeRows
 
 __all__ = ["CodeBlock", "CodeScan", "NumpyStages", "Stages"]
 
@@ -85,13 +85,19 @@ class CodeScan:
     ) -> None:
         self._rows = sum(len(block.present) for block in blocks)
         self._exact = exact
-        self._stages = stages or stages_of(blocks)
+        self._native = _native_stages(blocks) if stages is None and kernels.AVAILABLE else None
+        self._stages = stages or self._native or NumpyStages(blocks)
         self._asked: tuple[Float32, Codes] | None = None
+
+    @property
+    def native(self) -> CodeIndex | None:
+        """The blocks as the kernels search them, where they do."""
+        return self._native
 
     def top(self, vector: Float32, k: int, mask: NDArray[np.bool_] | None = None) -> Found:
         """The ``k`` best rows with a vector among those that ``mask`` (bool[rows]) lets through: the first 16 by exact
         cosine, the rest by estimate (within 0.01). Statistics are of estimates."""
-        question = self._coded(vector)
+        question = self.coded(vector)
         scale = question.scales[0]
         keep = max(k, _EXACT)
         candidates = max(_CANDIDATES, 2 * k)
@@ -112,15 +118,15 @@ class CodeScan:
 
     def estimates(self, vector: Float32, rows: Int64) -> Float32:
         """``float32[len(rows)]``: the cosines of ``rows`` within 0.01, without their exact vectors."""
-        question = self._coded(vector)
+        question = self.coded(vector)
         return np.asarray(self._stages.estimates(question.codes[0], rows) * question.scales[0], dtype=np.float32)
 
     def scores(self, vector: Float32) -> Float32:
         """``float32[rows]``: the estimates of all rows."""
         return self.estimates(vector, np.arange(self._rows, dtype=np.int64))
 
-    def _coded(self, vector: Float32) -> Codes:
-        """The question's codes: one search asks for them several times."""
+    def coded(self, vector: Float32) -> Codes:
+        """The question's codes, of one row: one search asks for them several times."""
         if self._asked is None or self._asked[0] is not vector:
             self._asked = vector, codes_of(vector[None, :])
         return self._asked[1]
@@ -131,10 +137,7 @@ class CodeScan:
         return mean * float(question.scales[0]), deviation * float(question.scales[0])
 
 
-def stages_of(blocks: Sequence[CodeBlock]) -> Stages:
-    """The native stages, or numpy's where the extension is missing."""
-    if not kernels.AVAILABLE:
-        return NumpyStages(blocks)
+def _native_stages(blocks: Sequence[CodeBlock]) -> CodeIndex:
     from edgeperso._native import CodeIndex
 
     return CodeIndex([_native_rows(block) for block in blocks])

@@ -118,12 +118,6 @@ class Index:
             out[there] = vectors[at[there]]
         return out
 
-    def estimates(self, vector: Float32, rows: Int64) -> Float32:
-        """float32[len(rows)]: the cosines of ``rows``, within 0.01 in a large vault; NaN without a vector."""
-        return (
-            self._dense.estimates(vector, rows) if isinstance(self._dense, CodeScan) else self._dense.at(vector, rows)
-        )
-
     def refresh(self) -> bool:
         """Follow the vault; True if anything changed.
 

@@ -72,6 +72,9 @@ class NativeBm25:
 
     Args:
         reuse: an older scorer, whose segments needn't be checked again where they are the same objects.
+
+    Attributes:
+        native: the segments as the kernels search them.
     """
 
     def __init__(
@@ -92,24 +95,29 @@ class NativeBm25:
         }
         parts = [self.parts[id(segment)] for segment in segments]
         average = _average(sum(part.length for part in parts), sum(len(segment.ids) for segment in segments))
-        self._index = Bm25Index([part.postings for part in parts], k1, b, average, implementation)
+        self.native = Bm25Index([part.postings for part in parts], k1, b, average, implementation)
 
     def idf(self, term: str) -> float:
         """How telling ``term`` is, 0 where nothing holds it."""
-        return self._index.idf(term_hash(term))
+        return self.native.idf(term_hash(term))
 
     def scores(self, terms: Mapping[str, float]) -> Float32:
         """``float32[rows]``, 0 and more: the weighted sum over ``terms`` (term to weight)."""
-        return self._index.scores(*_hashed(terms))
+        return self.native.scores(*self.hashed(terms))
 
     def top(self, terms: Mapping[str, float], k: int, mask: NDArray[np.bool_] | None = None) -> Found:
         """The ``k`` best rows above 0 among those that ``mask`` (bool[rows]) lets through."""
-        (rows, scores), mean, deviation = self._index.top(*_hashed(terms), k, mask)
+        (rows, scores), mean, deviation = self.native.top(*self.hashed(terms), k, mask)
         return Found(rows, scores, mean, deviation)
 
     def at(self, terms: Mapping[str, float], rows: Int64) -> Float32:
         """``float32[len(rows)]``: the scores of ``rows``."""
-        return self._index.at(*_hashed(terms), np.ascontiguousarray(rows))
+        return self.native.at(*self.hashed(terms), np.ascontiguousarray(rows))
+
+    @staticmethod
+    def hashed(terms: Mapping[str, float]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+        """Terms and their weights as the kernels take them."""
+        return np.array([term_hash(term) for term in terms], np.uint64), np.array(list(terms.values()), np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +141,3 @@ class _Part:
 def _average(length: int, rows: int) -> float:
     """Terms in a memory, above 0."""
     return max(length / max(rows, 1), 1e-9)
-
-
-def _hashed(terms: Mapping[str, float]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
-    return np.array([term_hash(term) for term in terms], np.uint64), np.array(list(terms.values()), np.float64)

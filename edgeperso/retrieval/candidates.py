@@ -7,7 +7,7 @@ best few hundred; a memory beside those counts them, and its own scores are as e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgeperso.index import Columns, Index
 from edgeperso.retrieval.fusion import Moments, moments, standardized
+from edgeperso.retrieval.gathering import Asked, gathered, places
 from edgeperso.types import Float32, Int64
 
 __all__ = ["Candidates", "candidates", "scored"]
@@ -24,7 +25,6 @@ _BEST = 500
 _LEADING = 200
 """So many of them, best by both, bring what is beside them."""
 Mask = NDArray[np.bool_]
-Known = tuple[Int64, Float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,18 @@ def candidates(
     by_words = index.lexical.top(terms, _BEST, mask)
     dense, lexical = Moments(by_vector.mean, by_vector.deviation), Moments(by_words.mean, by_words.deviation)
 
-    def scores(rows: Int64, cosines: Known, words: Known) -> tuple[Float32, Float32]:
-        return (
-            _filled(rows, cosines, lambda others: index.estimates(vector, others)),
-            _filled(rows, words, lambda others: index.lexical.at(terms, others)),
-        )
-
-    best = _distinct(by_vector.rows, by_words.rows)
-    cosine, words = scores(best, (by_vector.rows, by_vector.scores), (by_words.rows, by_words.scores))
-    own = standardized(cosine, dense) + standardized(words, lexical)
-    leading = best if len(best) <= _LEADING else best[np.argpartition(own, -_LEADING)[-_LEADING:]]
-    rows = _distinct(best, *_beside(index.columns, leading, 2 * reach))
-    return _placed(index.columns, rows, *scores(rows, (best, cosine), (best, words)), dense, lexical)
+    asked = Asked(vector, terms, by_vector, by_words)
+    found = gathered(index, asked, leading=_LEADING, steps=2 * reach)
+    return Candidates(
+        rows=found.rows,
+        cosine=found.cosines,
+        words=found.words,
+        dense=standardized(found.cosines, dense),
+        lexical=standardized(found.words, lexical),
+        previous=found.previous,
+        next=found.next,
+        occasion=index.columns.occasion[found.rows],
+    )
 
 
 def scored(index: Index, vector: Float32, terms: Mapping[str, float], rows: Int64) -> Candidates:
@@ -93,34 +93,6 @@ def scored(index: Index, vector: Float32, terms: Mapping[str, float], rows: Int6
     )
 
 
-def _beside(columns: Columns, rows: Int64, reach: int) -> Iterator[Int64]:
-    """The rows up to ``reach`` steps before and after ``rows``."""
-    for chain in (columns.previous, columns.next):
-        at = rows
-        for _ in range(reach):
-            at = chain[at].astype(np.int64)
-            at = at[at >= 0]
-            yield at
-
-
-def _filled(rows: Int64, known: Known, score: Callable[[Int64], Float32]) -> Float32:
-    """The scores of ``rows``, of which some are ``known``."""
-    known_rows, known_scores = known
-    at = np.searchsorted(rows, known_rows)
-    out = np.empty(len(rows), dtype=np.float32)
-    out[at] = known_scores
-    others = np.ones(len(rows), dtype=np.bool_)
-    others[at] = False
-    out[others] = score(rows[others])
-    return out
-
-
-def _distinct(*parts: Int64) -> Int64:
-    """All of ``parts``, ascending, each once. (`numpy.unique` takes five times as long.)"""
-    rows = np.sort(np.concatenate(parts))
-    return rows[np.diff(rows, prepend=-1) > 0]
-
-
 def _placed(
     columns: Columns, rows: Int64, cosine: Float32, words: Float32, dense: Moments, lexical: Moments
 ) -> Candidates:
@@ -130,15 +102,7 @@ def _placed(
         words=words,
         dense=standardized(cosine, dense),
         lexical=standardized(words, lexical),
-        previous=_places(rows, columns.previous[rows]),
-        next=_places(rows, columns.next[rows]),
+        previous=places(rows, columns.previous[rows]),
+        next=places(rows, columns.next[rows]),
         occasion=columns.occasion[rows],
     )
-
-
-def _places(rows: Int64, wanted: NDArray[np.int32]) -> Int64:
-    """Where in ``rows`` each of ``wanted`` is, -1 where it isn't."""
-    if not len(rows):
-        return rows
-    at = np.minimum(np.searchsorted(rows, wanted), len(rows) - 1)
-    return np.where(rows[at] == wanted, at, -1)

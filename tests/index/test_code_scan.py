@@ -157,5 +157,11 @@ def test_nothing_at_all(implementation: str) -> None:
 
 
 def test_the_stages_are_numpys_where_the_extension_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    native_there = kernels.AVAILABLE
+    blocks = vectors_of((30, 20), 16)
+    question = np.ones(16, dtype=np.float32)
+    scan = CodeScan(coded(blocks), fetch(blocks))
     monkeypatch.setattr(kernels, "AVAILABLE", False)
-    assert isinstance(code_scan.stages_of([]), NumpyStages)
+    without = CodeScan(coded(blocks), fetch(blocks))
+    assert (scan.native is None, without.native) == (not native_there, None)
+    np.testing.assert_array_equal(without.top(question, 7).rows, scan.top(question, 7).rows)

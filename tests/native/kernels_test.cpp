@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../../native/dense.hpp"
+#include "../../native/gather.hpp"
 #include "../../native/kernels.hpp"
 #include "../../native/lexical.hpp"
 #include "../../native/secret.hpp"
@@ -177,6 +178,35 @@ void test_dense(const Kernels& run) {
     expect(std::isfinite(moments.mean) && moments.deviation > 0.0, "moments", run.name);
 }
 
+void test_gather(const Kernels& run) {
+    const std::size_t n = 40, dim = 16, width = 2;
+    const auto bits = drawn<std::uint8_t>(n * width, 0, 255);
+    const auto codes = drawn<std::int8_t>(n * dim, -127, 127), query = drawn<std::int8_t>(dim, -127, 127);
+    const std::vector<float> scales(n, 0.01f);
+    const DenseIndex dense({{bits.data(), codes.data(), scales.data(), nullptr, n}}, dim, width);
+    const std::vector<std::uint64_t> hashes = {5};
+    const std::vector<std::int32_t> starts = {0, 2}, lengths(n, 3);
+    const std::vector<std::uint16_t> rows = {1, 39}, counts = {2, 1};
+    const LexicalIndex lexical({{hashes.data(), starts.data(), 1, rows.data(), counts.data(), 2, lengths.data(), n}}, 1.2,
+                               0.5, 3.0);
+    std::vector<std::int32_t> previous(n), next(n, 1 << 30);  // the rows behind aren't there
+    for (std::size_t i = 0; i < n; ++i) {
+        previous[i] = static_cast<std::int32_t>(i) - 1;
+    }
+    const std::vector<Term> terms = {{5, 1.0}};
+    const std::vector<std::int64_t> best = {7, 3}, named = {39, 7};
+    const std::vector<float> cosines = {0.9f, 0.8f}, words = {2.0f, 0.5f};
+    const Gatherer gatherer(dense, run, query, 0.5f, lexical, terms, {previous, next});
+    const Gathered found = gatherer.gather({best, cosines, 0.1f, 0.2f}, {named, words, 0.0f, 1.0f}, 3, 2);
+    expect(found.rows == std::vector<std::int64_t>({1, 2, 3, 5, 6, 7, 37, 38, 39}), "gather: rows", run.name);
+    expect(found.previous == std::vector<std::int64_t>({-1, 0, 1, -1, 3, 4, -1, 6, 7}), "gather: previous", run.name);
+    expect(found.next == std::vector<std::int64_t>(9, -1), "gather: next", run.name);
+    expect(found.cosines[5] == 0.9f && found.words[8] == 2.0f && found.words[0] > 0.0f && found.words[1] == 0.0f,
+           "gather: scores", run.name);
+    const Gathered none = gatherer.gather({}, {}, 3, 2);
+    expect(none.rows.empty() && none.next.empty(), "gather: nothing found", run.name);
+}
+
 void test_lexical(const Kernels& run) {
     const std::vector<std::uint64_t> hashes = {5, 1ULL << 40, ~0ULL};
     const std::vector<std::int32_t> starts = {0, 2, 2, 5};
@@ -253,6 +283,7 @@ int main() {
         test_words(run);
         test_dense(run);
         test_lexical(run);
+        test_gather(run);
         std::printf("%.*s: ok\n", static_cast<int>(run.name.size()), run.name.data());
     }
 }
