@@ -35,7 +35,8 @@ from benchmarks._corpus import Words, embedded, tiled
 from benchmarks._model import MODEL, default_embedder
 from benchmarks._peers import DENSE, LEXICAL
 from benchmarks._report import arguments, report
-from edgeperso.index.codes import codes_of
+from edgeperso.index.codes import Codes, codes_of
+from edgeperso.index.room import Room
 from edgeperso.index.scoring import CodeBlock, CodeScan, lexical_scorer
 from edgeperso.types import Float32, Int64
 
@@ -110,11 +111,13 @@ def made(sources: Float32, questions: Float32, n: int, seed: int) -> Vectors:
     blocks: list[CodeBlock] = []
     best = np.full((len(questions), 0), 0, dtype=np.float32)
     truth = np.zeros((len(questions), 0), dtype=np.int64)
+    dim = sources.shape[1]
+    rooms = Room(n, -(-dim // 8), np.uint8), Room(n, dim, np.int8)
     start = 0
     for block in tiled(sources, n, seed):
         own = exact[start : start + len(block)]
         own[:] = block
-        blocks.append(CodeBlock(*codes_of(own), np.ones(len(own), dtype=np.bool_)))
+        blocks.append(held(codes_of(own), rooms))
         cosines = questions @ block.T
         near = np.argpartition(-cosines, min(K, len(block)) - 1, axis=1)[:, :K]
         best = np.hstack([best, np.take_along_axis(cosines, near, axis=1)])
@@ -123,6 +126,13 @@ def made(sources: Float32, questions: Float32, n: int, seed: int) -> Vectors:
         best, truth = np.take_along_axis(best, order, axis=1), np.take_along_axis(truth, order, axis=1)
         start += len(block)
     return Vectors(exact, blocks, truth)
+
+
+def held(codes: Codes, rooms: tuple[Room, Room]) -> CodeBlock:
+    """``codes`` in memory as an index of a vault has it."""
+    bits, numbers = (room.take(*each.shape) for room, each in zip(rooms, codes[:2], strict=True))
+    bits[:], numbers[:] = codes[:2]
+    return CodeBlock(bits, numbers, codes.scales, np.ones(len(bits), dtype=np.bool_))
 
 
 def bandwidth(vectors: NDArray[np.float16]) -> float:

@@ -1,4 +1,4 @@
-// AVX-512 with VNNI and VPOPCNTDQ.
+// AVX-512 with VBMI, VNNI and VPOPCNTDQ.
 #include "kernels.hpp"
 
 #if (defined(__x86_64__) || defined(_M_X64)) && defined(__GNUC__)
@@ -6,12 +6,13 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "portable.hpp"
 #include "x86.hpp"
 
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,fma,f16c")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni,avx512vpopcntdq,fma,f16c")))
 
 namespace edgeperso {
 namespace {
@@ -51,15 +52,61 @@ AVX512 inline __m256i summed(const __m512i* x) {
     return _mm256_cvtepu16_epi32(whole);
 }
 
+constexpr std::size_t usual = 48;  // bytes of a row of 384 dimensions, which the default embedder has
+
+// Eight such rows fill six registers, and each word of a register belongs to one row: words[8 * row + i] says where, in
+// six registers' counts packed byte beside byte, that of the row's i-th word is.
+constexpr std::array<std::uint8_t, 64> words_of_rows() {
+    std::array<std::uint8_t, 64> words{};
+    for (std::size_t row = 0; row < 8; ++row) {
+        for (std::size_t i = 0; i < 6; ++i) {
+            const std::size_t word = 6 * row + i;
+            words[8 * row + i] = static_cast<std::uint8_t>(8 * (word % 8) + word / 8);
+        }
+    }
+    return words;
+}
+
+// The counts of eight rows of 48 bytes; `query` holds the query four times.
+AVX512 inline __m256i usual_distances(const std::uint8_t* codes, const __m512i* query, __m512i words) {
+    __m512i packed = _mm512_setzero_si512();
+    for (int i = 0; i < 6; ++i) {
+        const __m512i x = _mm512_xor_si512(_mm512_loadu_si512(codes + 64 * i), query[i % 3]);
+        packed = _mm512_or_si512(packed, _mm512_slli_epi64(_mm512_popcnt_epi64(x), static_cast<unsigned>(8 * i)));
+    }
+    const __m512i rows = _mm512_maskz_permutexvar_epi8(0x3f3f3f3f3f3f3f3f, words, packed);
+    return _mm512_cvtepi64_epi32(_mm512_sad_epu8(rows, _mm512_setzero_si512()));
+}
+
+AVX512 std::size_t usual_rows(const std::uint8_t* codes, const std::uint8_t* query, std::size_t n, std::uint32_t* out) {
+    static constexpr std::array<std::uint8_t, 64> places = words_of_rows();
+    std::uint8_t repeated[4 * usual];
+    for (std::size_t i = 0; i < 4; ++i) {
+        std::memcpy(repeated + i * usual, query, usual);
+    }
+    const __m512i queries[3] = {_mm512_loadu_si512(repeated), _mm512_loadu_si512(repeated + 64),
+                                _mm512_loadu_si512(repeated + 128)};
+    const __m512i words = _mm512_loadu_si512(places.data());
+    std::size_t row = 0;
+    for (; row + 8 <= n; row += 8) {
+        const std::uint8_t* some = codes + row * usual;
+        if ((n - row - 8) * usual >= early) {
+            fetch_early(some + early, 8 * usual);
+        }
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + row), usual_distances(some, queries, words));
+    }
+    return row;
+}
+
 AVX512 void distances(const std::uint8_t* codes, const std::uint8_t* query, std::size_t n, std::size_t width,
                       std::uint32_t* out) {
     const std::size_t start = width / 64 * 64;
     const __mmask64 lanes = (std::uint64_t{1} << (width - start)) - 1;
     const Tail tail = {start, lanes, _mm512_maskz_loadu_epi8(lanes, query + start)};
-    std::size_t row = 0;
+    std::size_t row = width == usual ? usual_rows(codes, query, n, out) : 0;
     for (; 8 * width < 65536 && row + 8 <= n; row += 8) {
         if (row * width + early + 8 * width <= n * width) {
-            fetch(codes + row * width + early, 8 * width);
+            fetch_early(codes + row * width + early, 8 * width);
         }
         __m512i x[8];
         for (std::size_t j = 0; j < 8; ++j) {
@@ -195,7 +242,8 @@ AVX512 std::size_t above(const float* values, std::size_t n, float limit, std::u
 void add_avx512(std::vector<Kernels>& found) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq")) {
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
+        __builtin_cpu_supports("avx512vpopcntdq")) {
         found.push_back({"avx512", distances, below, bit_sums, dots, half_dots, add_term, above});
     }
 }

@@ -76,10 +76,14 @@ def refuse_plaintext(path: Path) -> None:
 
 
 def refused_write(folder: Path) -> VaultError | None:
-    """Why a small file can't be written in ``folder`` now (`DiskFull`, `ReadOnly`), or None when it can."""
+    """Why nothing can be written in ``folder`` now, or not beyond the end of its largest file (`DiskFull`, `ReadOnly`);
+    None when it can."""
     try:
+        largest = max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_PROBE_BYTES))
+            file.seek(largest)  # what lies between takes no room; a limit on a file's size shows here
+            file.write(bytes(PAGE_BYTES))
             file.flush()
     except OSError as cause:
         return storage_error(cause, folder)

@@ -76,6 +76,8 @@ def altered(row: dict[str, Any]) -> bytes:
 def _parent(fields: Any, path: list[Any]) -> Any:
     for step in path[:-1]:
         fields = fields[step]
+    if isinstance(fields, dict) and not isinstance(path[-1], str):
+        raise TypeError  # JSON has no such place
     return fields
 
 
