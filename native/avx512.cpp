@@ -129,7 +129,8 @@ AVX512 std::size_t below(const std::uint32_t* values, std::size_t n, std::uint32
         const __mmask16 less = _mm512_cmplt_epu32_mask(_mm512_loadu_si512(values + i), edge);
         if (less != 0) {
             const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(i)));
-            _mm512_mask_compressstoreu_epi32(out + found, less, at);
+            // There is room for 16, since no more than i were found. (To compress into memory takes Zen 4 140 cycles.)
+            _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(less, at));
             found += static_cast<std::size_t>(__builtin_popcount(less));
         }
     }
@@ -228,8 +229,10 @@ AVX512 std::size_t above(const float* values, std::size_t n, float limit, std::u
         const __mmask16 more = _mm512_mask_cmp_ps_mask(there, value, edge, _CMP_GT_OQ);
         if (more != 0) {
             const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(i)));
-            _mm512_mask_compressstoreu_epi32(out + found, more, at);
-            found += static_cast<std::size_t>(__builtin_popcount(more));
+            const auto count = static_cast<unsigned>(__builtin_popcount(more));
+            _mm512_mask_storeu_epi32(out + found, static_cast<__mmask16>((1u << count) - 1),
+                                     _mm512_maskz_compress_epi32(more, at));
+            found += count;
         }
     }
     total.plain += static_cast<double>(_mm512_reduce_add_ps(plain));
