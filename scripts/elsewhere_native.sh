@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
     exit 0
 }
 mkdir -p build/elsewhere
-kernels=(native/{scalar,avx2,avx512,neon,dense,lexical,secret}.cpp)
+kernels=(native/{scalar,avx2,avx512,neon,dense,lexical,gather,secret}.cpp)
 flags=(-std=c++20 -O2 -Wall -Wextra -Wpedantic -Werror -ffp-contract=off)
 for target in aarch64-macos x86_64-macos x86_64-windows-gnu; do
     "$python" -m ziglang c++ -target "$target" "${flags[@]}" -o "build/elsewhere/kernels_test.$target.exe" \

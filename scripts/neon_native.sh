@@ -10,7 +10,7 @@ for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
     }
 done
 mkdir -p build/neon
-kernels=(native/{scalar,avx2,avx512,neon,dense,lexical,secret}.cpp)
+kernels=(native/{scalar,avx2,avx512,neon,dense,lexical,gather,secret}.cpp)
 flags=(-std=c++20 -O2 -Wall -Wextra -Wpedantic -ffp-contract=off -static)
 aarch64-linux-gnu-g++ "${flags[@]}" -Wl,--wrap=munmap -o build/neon/kernels_test tests/native/kernels_test.cpp "${kernels[@]}"
 aarch64-linux-gnu-g++ "${flags[@]}" -DEDGEPERSO_FUZZ_MAIN -o build/neon/kernels_fuzz tests/fuzz/kernels_fuzz.cpp "${kernels[@]}"

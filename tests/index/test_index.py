@@ -10,6 +10,7 @@ from edgeperso.errors import EmbedderMismatch, ReadOnly
 from edgeperso.index import Index
 from edgeperso.types import Kind, MemoryFilter, Record
 from edgeperso.vault import Passphrase, Vault
+from edgeperso.vault.erasure import erase, plan
 
 
 def add(vault: Vault, texts: list[str], **fields: object) -> tuple[int, ...]:
@@ -104,6 +105,23 @@ def test_another_process_s_changes_are_seen(vault, fake_embedder) -> None:
     assert holding(index, "tea") == set()
     assert holding(index, "milk") == {ids[0]}
     assert holding(index, "juice") == set(added)
+
+
+def test_changes_of_this_and_of_another_process_in_turn_are_all_seen(vault, fake_embedder) -> None:
+    ids = add(vault, ["tea", "coffee", "milk", "water"])
+    index = Index(vault, fake_embedder.id)
+    index.refresh()
+    with Vault.open(vault.home, Passphrase("a passphrase for tests")) as other:
+        vault.memories.edit(ids[0], "juice")
+        other.memories.edit(ids[1], "wine")
+        erase(vault, plan(vault, ids=[ids[2]]))
+        index.refresh()
+        assert [holding(index, word) for word in ("tea", "coffee", "milk", "water")] == [set(), set(), set(), {ids[3]}]
+        assert holding(index, "juice") | holding(index, "wine") == set(ids[:2])
+        erase(other, plan(other, ids=[ids[3]]))
+        index.refresh()
+    assert len(index) == 2
+    assert holding(index, "water") == set()
 
 
 @pytest.mark.parametrize("payload", [b"", b"EPSG", b"EPSG\x01\x00\x00\x00" + bytes(400)])
