@@ -27,6 +27,9 @@ def half_dots(
 ) -> NDArray[np.float32]:
     """``float32[n]``: the products of ``float16[n, dim]`` and ``float32[dim]``."""
 
+def shift(rows: NDArray[np.int32], start: int, by: int) -> None:
+    """Add ``by`` to those of ``rows`` (int32[n], changed in place) that are ``start`` or more."""
+
 def implementations() -> list[str]:
     """The kernels that this CPU can run, fastest first; ``scalar`` is always the last."""
 

@@ -21,6 +21,7 @@ _NAMES = (
     "half_dots",
     "hamming",
     "implementations",
+    "shift",
 )
 
 

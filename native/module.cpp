@@ -61,6 +61,16 @@ Result<std::uint32_t> hamming(const Table<std::uint8_t>& codes, const Line<std::
     return owned(std::move(out), n);
 }
 
+void shift(const nb::ndarray<std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>& rows, std::int32_t start,
+           std::int32_t by) {
+    std::int32_t* row = rows.data();
+    const std::size_t n = rows.shape(0);
+    nb::gil_scoped_release release;
+    for (std::size_t i = 0; i < n; ++i) {
+        row[i] += row[i] >= start ? by : 0;
+    }
+}
+
 std::vector<std::string> names() {
     std::vector<std::string> out;
     for (const Kernels& one : kernels()) {
@@ -80,6 +90,7 @@ NB_MODULE(_native, module) {
     module.def("hamming", &hamming, nb::arg("codes").noconvert(), nb::arg("query").noconvert(),
                nb::arg("implementation") = nb::none(),
                "uint32[n]: how many bits of each row of uint8[n, width] differ from uint8[width].");
+    module.def("shift", &shift, nb::arg("rows").noconvert(), nb::arg("start"), nb::arg("by"));
     module.def("implementations", &names, "The kernels that this CPU can run, fastest first.");
     bind_dense(module);
     bind_lexical(module);

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeperso import kernels
 from edgeperso.index.attributes import STRING_COLUMNS, Attributes, Strings
 from edgeperso.index.extents import Extents
 from edgeperso.times import DAY_MS
@@ -148,10 +149,7 @@ class Columns:
             self._move_last(start, stop, fresh)
         if stop < rows and moved:
             for links in (self.previous, self.next):
-                for at in range(0, len(links), _AT_ONCE):
-                    some = links[at : at + _AT_ONCE]
-                    if some.max() >= stop:
-                        some += (some >= stop) * np.int32(moved)
+                _shift_links(links, stop, moved)
 
     def _move_last(self, start: int, stop: int, fresh: int) -> None:
         """What `_shift` does, by the rows from ``stop`` on."""
@@ -255,6 +253,18 @@ def _move(column: NDArray[Any], start: int, stop: int, to: int) -> None:
     """Move numbers to another place, which may lie over their own. (numpy takes twice as long to move them on.)"""
     numbers = column.data
     numbers[to : to + stop - start] = numbers[start:stop]
+
+
+def _shift_links(links: NDArray[np.int32], start: int, moved: int) -> None:
+    """Add ``moved`` to those of ``links`` that are ``start`` or more."""
+    if kernels.AVAILABLE:
+        from edgeperso._native import shift
+
+        shift(links, start, moved)
+        return
+    for at in range(0, len(links), _AT_ONCE):
+        some = links[at : at + _AT_ONCE]
+        some += (some >= start) * np.int32(moved)
 
 
 def _under(source: str, prefix: str) -> bool:

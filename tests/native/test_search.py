@@ -156,6 +156,18 @@ def test_what_an_index_is_made_of_lives_as_long_as_it() -> None:
     assert len(dense.nearest(BITS, CODES, 30_000, 30_000)[0]) == 25_000
 
 
+def test_rows_are_shifted_in_place() -> None:
+    rows = np.array([-1, 0, 6, 7, 8, 100], dtype=np.int32)
+    _native.shift(rows[1:], 7, -3)
+    assert rows.tolist() == [-1, 0, 6, 4, 5, 97]
+    for wrong in (rows.astype(np.int64), rows[::2]):
+        with pytest.raises(TypeError):
+            _native.shift(wrong, 7, -3)
+    rows.flags.writeable = False
+    with pytest.raises(TypeError):
+        _native.shift(rows, 7, -3)
+
+
 def test_several_threads_search_at_once() -> None:
     index = _native.CodeIndex([block(3000), block(2000)])
     expected = index.nearest(BITS, CODES, 100, 50), index.moments(CODES, 7)
