@@ -16,7 +16,8 @@ around two thousand centres. A build that was stopped goes on where it was. Then
   thread, after that.
 - ``commit_p50_ms``: what a transaction of one row takes on this disk.
 
-The file cache is warm: all of the vault's file is read right before. (A system may drop what lies idle, with memory free.)
+The file cache is warm: all of the vault's file is read right before. A system may drop what lies idle, with memory
+free.
 """
 
 from __future__ import annotations
