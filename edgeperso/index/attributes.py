@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeperso.index.payload import SegmentInvalid, pack_strings, seal, unpack_strings, unseal
+from edgeperso.index.payload import PER_ROW, SegmentInvalid, narrowed, pack_strings, seal, unpack_strings, unseal
 
 if TYPE_CHECKING:
     from edgeperso.types import Int64, Memory
@@ -19,15 +19,15 @@ __all__ = ["STRING_COLUMNS", "Attributes", "Strings", "attributes_of", "decode_a
 
 STRING_COLUMNS = ("kind", "source", "scope", "thread", "author", "language")
 _KIND = "attributes"
-_DTYPES = ("<i8", "<i8", "<u8", *("<i4", "u1", "<i4") * len(STRING_COLUMNS))
+_DTYPES = ("<i8", PER_ROW, "<u8", *("<i4", "u1", PER_ROW) * len(STRING_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strings:
-    """A column of strings: ``values[codes[row]]``."""
+    """A column of strings: ``values[codes[row]]``, the codes of any width."""
 
     values: Sequence[str]
-    codes: NDArray[np.int32]
+    codes: NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +36,13 @@ class Attributes:
 
     Attributes:
         when_ms: int64[n].
-        position: int64[n], the place in the thread.
+        position: int[n] of any width, the place in the thread.
         digest: uint64[n], of the text with case and spacing ignored: equal for what a person would call the same.
         strings: ``kind source scope thread author language``.
     """
 
     when_ms: Int64
-    position: Int64
+    position: NDArray[np.signedinteger[Any]]
     digest: NDArray[np.uint64]
     strings: dict[str, Strings]
 
@@ -58,9 +58,9 @@ def attributes_of(memories: Sequence[Memory]) -> Attributes:
 
 def encode_attributes(attributes: Attributes, space: str, ids: Int64) -> bytes:
     """The columns of the memories ``ids`` as the vault keeps them."""
-    arrays: list[NDArray[np.generic]] = [attributes.when_ms, attributes.position, attributes.digest]
+    arrays: list[NDArray[np.generic]] = [attributes.when_ms, narrowed(attributes.position), attributes.digest]
     for column in attributes.strings.values():
-        arrays += (*pack_strings(column.values), column.codes)
+        arrays += (*pack_strings(column.values), narrowed(column.codes))
     return seal(_KIND, space, ids, arrays)
 
 

@@ -15,18 +15,21 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeperso.types import Int64
 
-__all__ = ["SegmentInvalid", "pack_strings", "seal", "unpack_strings", "unseal"]
+__all__ = ["PER_ROW", "SegmentInvalid", "narrowed", "pack_strings", "seal", "unpack_strings", "unseal"]
 
 _MAGIC = b"EPSG"
 _VERSION = 2
 _HEAD = struct.Struct("<4sHH16s")
 _ALIGNMENT = 8
+PER_ROW = "per row"
+"""In place of a dtype: one signed number for each memory, as wide as the size of the array says."""
 
 
 class SegmentInvalid(Exception):
@@ -46,7 +49,7 @@ def seal(kind: str, space: str, ids: Int64, arrays: Sequence[NDArray[np.generic]
 def unseal(
     payload: bytes | memoryview, kind: str, space: str, ids: Int64, dtypes: Sequence[str]
 ) -> list[NDArray[np.generic]]:
-    """The arrays in ``payload``, flat and read-only, as ``dtypes``.
+    """The arrays in ``payload``, flat and read-only, as ``dtypes`` (or `PER_ROW`).
 
     Raises:
         SegmentInvalid: of another form, of other memories, or damaged.
@@ -63,12 +66,19 @@ def unseal(
         at = _HEAD.size + 8 * count
         found = []
         for size, dtype in zip(sizes, dtypes, strict=True):
-            kept = np.dtype(dtype)
+            kept = np.dtype(dtype if dtype != PER_ROW else f"<i{(size // max(len(ids), 1)) or 1}")
             found.append(np.frombuffer(payload, kept, size // kept.itemsize, at))
             at += size + -size % _ALIGNMENT
-    except (ValueError, OverflowError, struct.error):
+    except (ValueError, TypeError, OverflowError, struct.error):
         raise SegmentInvalid from None
     return found
+
+
+def narrowed(numbers: NDArray[np.signedinteger[Any]]) -> NDArray[np.signedinteger[Any]]:
+    """``numbers`` in as few bytes each as hold all of them, for `PER_ROW`."""
+    least, most = int(numbers.min(initial=0)), int(numbers.max(initial=0))
+    wide = next(bits for bits in (8, 16, 32, 64) if -(1 << bits - 1) <= least and most < 1 << bits - 1)
+    return numbers.astype(f"<i{wide // 8}")
 
 
 def _checksum(kind: str, space: str, ids: Int64, body: memoryview) -> bytes:

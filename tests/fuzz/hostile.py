@@ -127,7 +127,7 @@ def _attributes(chance: np.random.Generator, ids: Array) -> list[Array]:
     out: list[Array] = [chance.integers(0, 2**40, n), chance.integers(0, 9, n), chance.integers(0, 2**63, n, np.uint64)]
     for name in STRING_COLUMNS:
         out += [each.copy() for each in payload.pack_strings([name, "é", ""])]
-        out.append(chance.integers(0, 3, n).astype(np.int32))
+        out.append(chance.integers(0, 3, n).astype(chance.choice(["<i1", "<i2", "<i4"])))
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgeperso.index import Analyzer
 from edgeperso.index.attributes import attributes_of, decode_attributes, encode_attributes
-from edgeperso.index.payload import SegmentInvalid
+from edgeperso.index.payload import SegmentInvalid, narrowed, pack_strings, seal
 from edgeperso.index.segment import Segment, build_segment, decode, encode, joined, term_hash
 from edgeperso.types import Kind, Memory, Trust
 
@@ -125,6 +126,39 @@ def test_columns_come_back(texts: list[str]) -> None:
     for name, column in attributes.strings.items():
         assert list(found.strings[name].values) == list(column.values)
         np.testing.assert_array_equal(found.strings[name].codes, column.codes)
+
+
+@pytest.mark.parametrize("width", ["<i1", "<i2", "<i4", "<i8"])
+def test_columns_of_any_width_are_read(width: str) -> None:
+    ids, attributes = np.array([3, 4, 9]), attributes_of(MEMORIES)
+    columns = [(*pack_strings(column.values), column.codes.astype(width)) for column in attributes.strings.values()]
+    arrays = [attributes.when_ms, attributes.position.astype(width), attributes.digest, *chain(*columns)]
+    found = decode_attributes(seal("attributes", "s", ids, arrays), "s", ids)
+    assert found.position.tolist() == [2, 0, 0]
+    for name, column in attributes.strings.items():
+        assert found.strings[name].codes.tolist() == column.codes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "width"),
+    [
+        ([], 1), ([127, -128], 1), ([128], 2), ([-129], 2), ([2**15], 4), ([-(2**31)], 4), ([2**31], 8),
+        ([-(2**63)], 8),
+    ],
+)  # fmt: skip
+def test_numbers_take_as_little_room_as_they_can(numbers: list[int], width: int) -> None:
+    kept = narrowed(np.array(numbers, dtype=np.int64))
+    assert kept.itemsize == width
+    assert kept.tolist() == numbers
+
+
+@pytest.mark.parametrize("size", [0, 2, 4, 9, 15, 48])
+def test_columns_of_no_width_are_refused(size: int) -> None:
+    ids, attributes = np.array([3, 4, 9]), attributes_of(MEMORIES)
+    columns = [(*pack_strings(column.values), column.codes) for column in attributes.strings.values()]
+    arrays = [attributes.when_ms, np.zeros(size, np.uint8), attributes.digest, *chain(*columns)]
+    with pytest.raises(SegmentInvalid):
+        decode_attributes(seal("attributes", "s", ids, arrays), "s", ids)
 
 
 def test_damaged_columns_are_refused() -> None:
