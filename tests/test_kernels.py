@@ -10,6 +10,7 @@ import pytest
 
 from edgeperso import kernels
 
+THIS = kernels._INTERFACE
 CALLED = kernels._NAMES
 
 
@@ -25,10 +26,10 @@ def extension(interface: int | None, names: tuple[str, ...]) -> ModuleType:
 @pytest.mark.parametrize(
     ("found", "available", "stale"),
     [
-        (extension(1, CALLED), True, False),
-        (extension(2, CALLED), False, True),
+        (extension(THIS, CALLED), True, False),
+        (extension(THIS + 1, CALLED), False, True),
         (extension(None, CALLED), False, True),
-        (extension(1, CALLED[1:]), False, True),
+        (extension(THIS, CALLED[1:]), False, True),
         (None, False, False),
     ],
     ids=["this one", "another version", "before versions", "a name is missing", "none"],
