@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeperso.index import Columns, Index
 from edgeperso.retrieval.fusion import Moments, moments, standardized
-from edgeperso.retrieval.gathering import Asked, gathered, places
+from edgeperso.retrieval.gathering import Asked, Gathered, gathered, places
 from edgeperso.types import Float32, Int64
 
 __all__ = ["Candidates", "candidates", "scored"]
@@ -61,19 +61,8 @@ def candidates(
     by_vector = index.dense.top(vector, _BEST, mask)
     by_words = index.lexical.top(terms, _BEST, mask)
     dense, lexical = Moments(by_vector.mean, by_vector.deviation), Moments(by_words.mean, by_words.deviation)
-
     asked = Asked(vector, terms, by_vector, by_words)
-    found = gathered(index, asked, leading=_LEADING, steps=2 * reach)
-    return Candidates(
-        rows=found.rows,
-        cosine=found.cosines,
-        words=found.words,
-        dense=standardized(found.cosines, dense),
-        lexical=standardized(found.words, lexical),
-        previous=found.previous,
-        next=found.next,
-        occasion=index.columns.occasion[found.rows],
-    )
+    return _of(index.columns, gathered(index, asked, leading=_LEADING, steps=2 * reach), dense, lexical)
 
 
 def scored(index: Index, vector: Float32, terms: Mapping[str, float], rows: Int64) -> Candidates:
@@ -96,13 +85,18 @@ def scored(index: Index, vector: Float32, terms: Mapping[str, float], rows: Int6
 def _placed(
     columns: Columns, rows: Int64, cosine: Float32, words: Float32, dense: Moments, lexical: Moments
 ) -> Candidates:
+    beside = places(rows, columns.previous[rows]), places(rows, columns.next[rows])
+    return _of(columns, Gathered(rows, cosine, words, *beside), dense, lexical)
+
+
+def _of(columns: Columns, found: Gathered, dense: Moments, lexical: Moments) -> Candidates:
     return Candidates(
-        rows=rows,
-        cosine=cosine,
-        words=words,
-        dense=standardized(cosine, dense),
-        lexical=standardized(words, lexical),
-        previous=places(rows, columns.previous[rows]),
-        next=places(rows, columns.next[rows]),
-        occasion=columns.occasion[rows],
+        rows=found.rows,
+        cosine=found.cosines,
+        words=found.words,
+        dense=standardized(found.cosines, dense),
+        lexical=standardized(found.words, lexical),
+        previous=found.previous,
+        next=found.next,
+        occasion=columns.occasion[found.rows],
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -79,15 +82,24 @@ def refused_write(folder: Path) -> VaultError | None:
     """Why nothing can be written in ``folder`` now, or not beyond the end of its largest file (`DiskFull`, `ReadOnly`);
     None when it can."""
     try:
-        largest = max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_PROBE_BYTES))
-            file.seek(largest)  # what lies between takes no room; a limit on a file's size shows here
-            file.write(bytes(PAGE_BYTES))
             file.flush()
+        largest = max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
     except OSError as cause:
         return storage_error(cause, folder)
-    return None
+    may_grow = largest + PAGE_BYTES <= _largest_file()
+    return None if may_grow else storage_error(OSError(errno.EFBIG, "may not grow"), folder)
+
+
+def _largest_file() -> float:
+    """To how many bytes this process may write a file (``ulimit -f``)."""
+    if sys.platform == "win32":
+        return math.inf
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def sync_path(path: Path) -> None:
