@@ -37,9 +37,8 @@ _SAID = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class Asked:
-    """``search`` finds the memories, ``question`` is put to the model, ``is_right`` judges what it said."""
+    """``question`` is put to the model, its first line finds the memories, ``is_right`` judges what was said."""
 
-    search: str
     question: str
     is_right: Callable[[str], bool]
 
@@ -56,15 +55,20 @@ class Source:
     def opened(self, engine: Engine, catalogue: Catalogue) -> Iterator[Assistant]:
         with (
             temporary_vault(self.records) as vault,
-            closing(Assistant(vault, catalogue, engine=engine, clock=lambda: date_ms(_TODAY))) as me,
+            closing(_Assistant(vault, catalogue, engine=engine, clock=lambda: date_ms(_TODAY))) as me,
         ):
             self.fill(me)
             yield me
 
 
+class _Assistant(Assistant):
+    def sought(self, question: str) -> str:
+        return question.partition("\n")[0]
+
+
 def about_life(chosen: slice) -> Source:
     asked = [
-        Asked(one.question, one.question, lambda said, one=one: LifeAnswer(one, said, 0, 0).right)  # type: ignore[misc]
+        Asked(one.question, lambda said, one=one: LifeAnswer(one, said, 0, 0).right)  # type: ignore[misc]
         for one in read_questions(_LIFE / "questions.jsonl")[chosen]
     ]
     return Source((), _fill_with_life, tuple(asked))
@@ -78,7 +82,6 @@ def about_locomo(path: Path, count: int, seed: int) -> list[Source]:
         answer = one.question.answer or ""
         sources.setdefault(one.place, []).append(
             Asked(
-                " ".join(one.question.text.split()),
                 put(one.question, seed),
                 lambda said, answer=answer: token_recall(said, answer) >= _ENOUGH,  # type: ignore[misc]
             )

@@ -22,7 +22,7 @@ from edgeperso.prompting.wide import around
 from edgeperso.types import MemoryFilter
 from edgeperso.vault.states import States
 
-__all__ = ["N_CTX", "Tally", "measured"]
+__all__ = ["N_CTX", "WAYS", "Tally", "measured"]
 
 N_CTX = 2048
 _ANSWER_TOKENS = 24
@@ -82,8 +82,8 @@ class Tally:
         return figures
 
 
-def measured(path: Path, catalogue: Catalogue, sources: Iterable[Source], threads: int) -> Tally:
-    """Every question answered in every way."""
+def measured(path: Path, catalogue: Catalogue, sources: Iterable[Source], threads: int, ways: Collection[str]) -> Tally:
+    """Every question answered in these `WAYS`."""
     tally = Tally()
     with Engine.open(path, n_ctx=N_CTX, n_threads=threads) as engine:
         if engine.splicer is None:
@@ -92,23 +92,17 @@ def measured(path: Path, catalogue: Catalogue, sources: Iterable[Source], thread
             with source.opened(engine, catalogue) as me:
                 states = States(me.vault.database, budget_bytes=1 << 31)
                 for asked in source.asked:
-                    _answer(engine, engine.splicer, states, _noted(me, asked), tally)
+                    run = _Run(me, engine.splicer, states, _noted(me, asked))
+                    for way in ways:
+                        said, taken_ms = WAYS[way](run)
+                        tally.add(way, taken_ms, right=asked.is_right(said))
     return tally
 
 
-def _answer(engine: Engine, splicer: Splicer, states: States, noted: Noted, tally: Tally) -> None:
-    _read_ahead(splicer, states, noted)
-    for way, begin in _WAYS.items():
-        engine.clear()
-        generation = begin(engine, splicer, states, noted)
-        said = "".join(generation)
-        tally.add(way, generation.stats.first_token_ms, right=noted.asked.is_right(said))
-
-
 def _noted(me: Assistant, asked: Asked) -> Noted:
-    form = choose_form(renderer(me.engine.info), begin=False)
+    form = choose_form(renderer(me.engine.info), begin=False, latest=me.reader.latest)
     layout = Layout(me.engine, form, Budget(N_CTX, _ANSWER_TOKENS, WIDE_TOKENS), bos=me.engine.bos)
-    hits, _ = me.find(asked.search, MemoryFilter())
+    hits, _ = me.find(asked.question, MemoryFilter())
     notes: list[list[int]] = []
     for hit in hits:
         tokens = layout.note(hit.memory)
@@ -120,43 +114,74 @@ def _noted(me: Assistant, asked: Asked) -> Noted:
         before=layout.beginning,
         notes=notes,
         by_time=sorted(range(len(notes)), key=lambda at: hits[at].memory.when_ms),
-        after=around(me.engine, form, asked.question, first=True)[1],
+        after=around(me.engine, form, " ".join(asked.question.split()), first=True)[1],
     )
 
 
-def _read_ahead(splicer: Splicer, states: States, noted: Noted) -> None:
-    """In idle time: the states of these notes, each once."""
-    for at, tokens in enumerate(noted.notes):
-        if not states.has(_BINDING, noted.name(at)):
-            state = splicer.note_state(noted.before, tokens)
-            if state is not None:  # a very long one is evaluated
-                states.save(_BINDING, noted.name(at), state, profile={})
+@dataclass(frozen=True)
+class _Run:
+    """One question to one person's assistant. Each way gives what was said and the time to its first token in ms, with
+    the beginning read already."""
+
+    me: Assistant
+    splicer: Splicer
+    states: States
+    noted: Noted
+
+    def evaluated(self, chosen: Collection[int]) -> tuple[str, float]:
+        """These notes are read."""
+        noted = self.noted
+        self._hold()
+        tokens = [token for at in noted.by_time if at in chosen for token in noted.notes[at]]
+        return _said(self.me.engine.generate([*noted.before, *tokens, *noted.after], max_tokens=_ANSWER_TOKENS))
+
+    def asked(self) -> tuple[str, float]:
+        """As `Assistant.ask` does it."""
+        self._hold()
+        reply = self.me.ask(self.noted.asked.question, max_tokens=_ANSWER_TOKENS)
+        taken = reply.trace.timings_ms
+        return reply.text, taken["first_token"] - taken["search"]
+
+    def put_together(self, fresh: Collection[int]) -> tuple[str, float]:
+        """The notes but the ``fresh`` ones are taken over from their states, the best last."""
+        noted = self.noted
+        self._read_ahead()
+        self.me.engine.clear()
+        self.splicer.hold(noted.before)
+        tail = [token for at in noted.by_time if at in fresh for token in noted.notes[at]]
+        parts = [self._kept(at) for at in reversed(range(len(noted.notes))) if at not in fresh]
+        prompt = [Part(noted.before), *parts, Part([*tail, *noted.after])]
+        return _said(self.splicer.generate(prompt, max_tokens=_ANSWER_TOKENS))
+
+    def _kept(self, at: int) -> Part:
+        name = self.noted.name(at)
+        return Part(self.noted.notes[at], name, lambda: self.states.load(_BINDING, name))
+
+    def _hold(self) -> None:
+        """Read the beginning, by itself."""
+        engine = self.me.engine
+        engine.clear()
+        engine.begin_with(self.noted.before)
+        engine.next_log_probs(self.noted.before)
+
+    def _read_ahead(self) -> None:
+        """In idle time: the states of these notes, each once."""
+        for at, tokens in enumerate(self.noted.notes):
+            if not self.states.has(_BINDING, self.noted.name(at)):
+                state = self.splicer.note_state(self.noted.before, tokens)
+                if state is not None:  # a very long one is evaluated
+                    self.states.save(_BINDING, self.noted.name(at), state, profile={})
 
 
-def _evaluated(engine: Engine, noted: Noted, chosen: Collection[int]) -> Generation:
-    """The beginning is held; these notes and the question are evaluated."""
-    engine.begin_with(noted.before)
-    engine.next_log_probs(noted.before)
-    tokens = [token for at in noted.by_time if at in chosen for token in noted.notes[at]]
-    return engine.generate([*noted.before, *tokens, *noted.after], max_tokens=_ANSWER_TOKENS)
+def _said(generation: Generation) -> tuple[str, float]:
+    text = "".join(generation)
+    return text, generation.stats.first_token_ms
 
 
-def _put_together(splicer: Splicer, states: States, noted: Noted, fresh: Collection[int]) -> Generation:
-    """The beginning is held; the notes but the ``fresh`` ones are taken over from their states, the best last."""
-
-    def kept(at: int) -> Part:
-        name = noted.name(at)
-        return Part(noted.notes[at], name, lambda: states.load(_BINDING, name))
-
-    splicer.hold(noted.before)
-    tail = [token for at in noted.by_time if at in fresh for token in noted.notes[at]]
-    parts = [kept(at) for at in reversed(range(len(noted.notes))) if at not in fresh]
-    return splicer.generate([Part(noted.before), *parts, Part([*tail, *noted.after])], max_tokens=_ANSWER_TOKENS)
-
-
-_WAYS: Final[dict[str, Callable[[Engine, Splicer, States, Noted], Generation]]] = {
-    "full": lambda engine, _splicer, _states, noted: _evaluated(engine, noted, noted.by_time),
-    "spliced": lambda _engine, splicer, states, noted: _put_together(splicer, states, noted, noted.fresh),
-    "naive": lambda _engine, splicer, states, noted: _put_together(splicer, states, noted, ()),
-    "few": lambda engine, _splicer, _states, noted: _evaluated(engine, noted, noted.fresh),
+WAYS: Final[dict[str, Callable[[_Run], tuple[str, float]]]] = {
+    "full": lambda run: run.evaluated(run.noted.by_time),
+    "asked": _Run.asked,
+    "spliced": lambda run: run.put_together(run.noted.fresh),
+    "naive": lambda run: run.put_together(()),
+    "few": lambda run: run.evaluated(run.noted.fresh),
 }

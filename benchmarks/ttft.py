@@ -10,11 +10,13 @@ through `Assistant.ask`; each start is a process of its own, with vault, embedde
 - ``same_answers``: of the restarts, the share that said what the cold start said.
 
 Memories. For each question about the sample life, and with ``--locomo FILE`` for some of LoCoMo's, the best thousand
-tokens of memories are put before the model in four ways; the beginning is read already in all of them. A way's time is
+tokens of memories are put before the model in these ways; the beginning is read already in all of them. A way's time is
 from there to the first token; of the figures ``…_vs_full`` are medians over the questions, ``…_p95_ms`` their 95th
 percentiles, ``…_right`` counts of right answers, ``…_right_vs_full`` their ratio.
 
 - full: every memory evaluated, in the order of time, in the engine's own context.
+- asked: what `Assistant.ask` does. A model of 0.4 to 3 billion parameters reads the five best notes, and of long ones
+  excerpts; choosing these is in the time.
 - spliced: each memory's state, computed once by itself after the beginning, comes from the vault and is moved into its
   place (`Splicer`), the best ones last; the very best, up to `FRESH_TOKENS`, are evaluated, just before the question.
 - naive: all of them spliced.
@@ -37,7 +39,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks._memory_questions import about_life, about_locomo
-from benchmarks._memory_ways import N_CTX, measured
+from benchmarks._memory_ways import N_CTX, WAYS, measured
 from benchmarks._model import models_dir
 from benchmarks._report import arguments, report
 from edgeperso.assistant import Assistant
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="questions to leave out before them")
     parser.add_argument("--locomo", type=Path, metavar="FILE", help="LoCoMo's JSON file, for questions of its own")
     parser.add_argument("--locomo-questions", type=int, default=200, help="how many of them")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of these; full must be one")
     options = parser.parse_args()
     path = Catalogue(options.models_dir).locate(options.model)
     figures: dict[str, float] = {}
@@ -107,7 +110,7 @@ def main() -> None:
     if options.locomo is not None:
         sources += about_locomo(options.locomo, options.locomo_questions, options.seed)
     if sources:
-        figures |= measured(path, Catalogue(options.models_dir), sources, options.threads).figures
+        figures |= measured(path, Catalogue(options.models_dir), sources, options.threads, options.ways).figures
     with Engine.open(path, n_ctx=64) as engine:
         models = {path.name: engine.info.sha256}
     report("ttft", figures, n=options.pairs, seed=options.seed, models=models, as_json=options.json)

@@ -20,6 +20,7 @@ from edgeperso.assistant.readers import Reader, layout_for, reader_for
 from edgeperso.assistant.reading_ahead import ReadAhead, ReadingAhead
 from edgeperso.assistant.reply import Reply
 from edgeperso.assistant.shelf import Shelf
+from edgeperso.assistant.shortening import shortener
 from edgeperso.assistant.teaching import EVERYTHING, Taught
 from edgeperso.assistant.trace import Trace
 from edgeperso.assistant.wearing import Outfit
@@ -32,6 +33,7 @@ from edgeperso.engine.origin import base_sha256
 from edgeperso.errors import EmptyQuestion, NotFound, UsageError
 from edgeperso.importers import ImportReport, import_path
 from edgeperso.knowledge import Preferences, derive_facts
+from edgeperso.prompting import Shorten
 from edgeperso.retrieval import Retriever, favour_current
 from edgeperso.settings import default_home, default_models_dir
 from edgeperso.times import now_ms
@@ -136,13 +138,24 @@ class Assistant(Taught):
         self.catch_up()
         return self.retriever.search(Query(text, now_ms=self._clock(), limit=limit, where=where))
 
+    def sought(self, question: str) -> str:
+        """What of ``question`` memories are searched by: all of it."""
+        return question
+
     def find(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
         """What an answer may draw on, best first, and what was found but is superseded for this question."""
+        question = self.sought(question)
         if not question.strip():
             return [], []
         hits = favour_current(question, self.recall(question, limit=_SEARCHED, where=where))
         query = Query(question, now_ms=self._clock(), limit=_SEARCHED, where=where)
         return by_facts(self.vault, question, hits, lambda ids: self.retriever.rank(ids, query))
+
+    def shortener(self, question: str, whole_tokens: int | None) -> Shorten | None:
+        """How notes for ``question`` are shortened that have more than ``whole_tokens`` together; None: they aren't."""
+        if whole_tokens is None:
+            return None
+        return shortener(self.retriever, self.engine, self.sought(question), whole_tokens, self._clock())
 
     def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
         """What advice may draw on, best first: what the person said of their tastes, as far as it bears on ``question``

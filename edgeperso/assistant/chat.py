@@ -94,6 +94,7 @@ class Chat:
                 most=1 if quoting else self._reader.most,
                 behind=self._behind(question, hits),
                 again=quoting,
+                shorten=self._assistant.shortener(question, self._reader.whole_tokens),
             )
         cancel = threading.Event()
         generation = self._generation(question, prompt, hits, max_tokens, cancel, quoting=quoting)

@@ -155,6 +155,7 @@ class Reply:
         plan, stats = self._plan, self._generation.stats
         outcome = {
             **dict.fromkeys(plan.prompt.included, "included"),
+            **dict.fromkeys(plan.prompt.partly, "excerpt"),
             **{dropped.memory_id: dropped.reason for dropped in plan.prompt.dropped},
             **{hit.memory.id: "superseded" for hit in plan.superseded},
         }

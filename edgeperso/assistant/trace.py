@@ -23,7 +23,8 @@ class AdapterTrace:
 
 @dataclass(frozen=True, slots=True)
 class HitTrace:
-    """A memory that was found: its score and the score's parts, and whether it was ``included`` or why not."""
+    """A memory that was found: its score and the score's parts, and whether it was ``included``, of which an
+    ``excerpt`` was, or why it wasn't read."""
 
     memory_id: int
     score: float

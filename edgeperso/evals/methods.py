@@ -121,22 +121,26 @@ class ConditionedAssistant(Assistant):
         self._most = most
         self._seed = seed
 
+    def sought(self, question: str) -> str:
+        return question.removesuffix(REMINDER).strip()
+
     def find(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
-        hits, superseded = self._found(question.removesuffix(REMINDER).strip(), where)
+        hits, superseded = self._found(self.sought(question), where)
         return hits if self._reads_all else hits[: self._most], superseded
 
     def find_for_advice(self, question: str, where: MemoryFilter) -> list[Hit]:
         if self._method.choice == "hybrid":
-            return super().find_for_advice(question.removesuffix(REMINDER).strip(), where)[: self._most]
+            return super().find_for_advice(self.sought(question), where)[: self._most]
         return self.find(question, where)[0]
 
     @property
     def reader(self) -> Reader:
-        """The assistant's own, but that ``full`` reads on to the end of a larger budget, and that all is read that was
-        found in another way than the assistant's: scores of other sorts can't be told by its measure."""
+        """The assistant's own, but that ``full`` reads on to the end of a larger budget, and that all is read, and read
+        whole, that was found in another way than the assistant's: scores of other sorts can't be told by its
+        measure."""
         reader = super().reader
         if self._method.choice != "hybrid":
-            reader = replace(reader, behind=math.inf)
+            reader = replace(reader, behind=math.inf, whole_tokens=None)
         return replace(reader, most=None, memory_tokens=_FULL_TOKENS) if self._reads_all else reader
 
     def weigher(self, task: str, *, most: int | None = None) -> Weigher:

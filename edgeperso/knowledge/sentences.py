@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-__all__ = ["clause_around", "clause_before", "sentences", "without_quotes"]
+__all__ = ["clause_around", "clause_before", "cut", "sentences", "without_quotes"]
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|^>.*$", re.MULTILINE)
 _END = re.compile(
@@ -18,14 +19,19 @@ _MARKUP = re.compile(r"^[\s*_#>•-]+|[*_`]+")
 def sentences(text: str) -> list[str]:
     """The sentences in order; questions and empty ones are kept as ``""``, so that places stay right."""
     found = []
-    start = 0
-    plain = without_quotes(text)
-    for end in [*(match.end() for match in _END.finditer(plain)), len(plain)]:
-        sentence = _SPACE.sub(" ", _MARKUP.sub("", plain[start:end])).strip()
-        start = end
+    for piece in cut(without_quotes(text)):
+        sentence = _SPACE.sub(" ", _MARKUP.sub("", piece)).strip()
         if sentence:
             found.append("" if sentence.rstrip(" )").endswith("?") else sentence)
     return found
+
+
+def cut(text: str) -> Iterator[str]:
+    """``text`` in pieces, one after the other: each ends with a sentence, a paragraph, or before a line of a list."""
+    start = 0
+    for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
+        yield text[start:end]
+        start = end
 
 
 def without_quotes(text: str) -> str:

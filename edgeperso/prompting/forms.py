@@ -19,9 +19,11 @@ Render = Callable[[list[dict[str, str]]], "str | None"]
 ANSWERING: Final = "You answer questions from the person's notes, briefly."
 """The task that a model is given unless it is told another: its system message."""
 _NOTES: Final = "Notes, with dates:"
+_NOTES_IN_ORDER: Final = "Notes, oldest first:"
 _LIFE: Final = "Notes from the person's life:"
 _FROM_NOTES: Final = "Answer from the notes."
 _LATEST: Final = "Where they differ, the note with the latest date holds."
+_LAST: Final = "Where they differ, the last note holds."
 _MARKS: Final = ("\u2063s0\u2063", "\u2063u1\u2063", "\u2063a1\u2063", "\u2063u2\u2063")
 
 
@@ -35,8 +37,9 @@ class Form(Protocol):
         """What comes first and stays the same: the model's task, and the person's profile card."""
         ...
 
-    def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
-        """What is appended for a question: the quoted notes, the question, the first words of the answer."""
+    def turn(self, notes: list[str], question: str, begun: str, *, first: bool, dated: bool = True) -> list[Piece]:
+        """What is appended for a question: the quoted notes, the question, the first words of the answer. Where they
+        aren't ``dated``, the notes are in the order of time."""
         ...
 
     def open_turn(self, notes: list[str], words: str) -> list[Piece]:
@@ -58,10 +61,11 @@ class CompletionForm:
         head = "" if task == ANSWERING else f"{task}\n\n"  # a text to be continued needs no word on answering
         return [Piece(f"{head}{profile}\n\n" if profile else head)]
 
-    def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
+    def turn(self, notes: list[str], question: str, begun: str, *, first: bool, dated: bool = True) -> list[Piece]:
         gap = "" if first else "\n\n"
         begin = f" {begun}" if begun else ""
-        return [Piece(f"{gap}{_block(_LIFE, notes)}Question: {question}\nThe answer, from the notes:{begin}")]
+        block = _block(_LIFE if dated else _NOTES_IN_ORDER, notes)
+        return [Piece(f"{gap}{block}Question: {question}\nThe answer, from the notes:{begin}")]
 
     def open_turn(self, notes: list[str], words: str) -> list[Piece]:
         return [Piece(f"{_block(_LIFE, notes)}{words}")]
@@ -91,12 +95,13 @@ class ChatForm:
         system = f"{task}\n{profile}" if profile else task
         return [Piece(self.before_system, ours=True), Piece(system), Piece(self.before_user, ours=True)]
 
-    def turn(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[Piece]:
-        rule = f"{_FROM_NOTES} {_LATEST}" if self.latest and not self.begin else _FROM_NOTES
+    def turn(self, notes: list[str], question: str, begun: str, *, first: bool, dated: bool = True) -> list[Piece]:
+        holds = _LATEST if dated else _LAST
+        rule = f"{_FROM_NOTES} {holds}" if self.latest and not self.begin else _FROM_NOTES
         ask = f"{rule}\nQuestion: {question}" if notes else f"Question: {question}"
         markup = [] if first else [Piece(self.between, ours=True)]
         answer = [Piece(f"Answer: {begun}")] if self.begin and begun else []
-        body = Piece(f"{_block(_NOTES, notes)}{ask}")
+        body = Piece(f"{_block(_NOTES if dated else _NOTES_IN_ORDER, notes)}{ask}")
         return [*markup, body, Piece(self.after_user if first else self.after_next, ours=True), *answer]
 
     def open_turn(self, notes: list[str], words: str) -> list[Piece]:

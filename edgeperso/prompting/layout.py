@@ -14,6 +14,7 @@ from typing import Final
 
 from edgeperso.errors import EmptyQuestion, QuestionTooLong
 from edgeperso.prompting.begun import begun_answer
+from edgeperso.prompting.excerpts import Excerpts, Shorten
 from edgeperso.prompting.forms import ANSWERING, Form
 from edgeperso.prompting.pieces import Tokenizer, tokenize_pieces
 from edgeperso.prompting.quote import quote
@@ -54,7 +55,8 @@ class Prompt:
     turn before; ``memory_tokens`` and ``question_tokens`` are parts of the rest. ``begun`` are the first words of the
     answer, already in the tokens. ``earlier`` are memories that stand in the turns before and so are read as well.
     ``restarted``: the earlier turns no longer fit and were left out. ``spans`` are the notes, also of earlier turns,
-    that are to be taken over from states."""
+    that are to be taken over from states. Of the memories ``partly`` included only some sentences are read: the rest
+    may come in a later turn."""
 
     tokens: list[int]
     kept_tokens: int
@@ -68,6 +70,7 @@ class Prompt:
     dropped: tuple[Dropped, ...]
     restarted: bool
     spans: tuple[Span, ...] = ()
+    partly: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Layout:
         self._stable = [*bos, *tokenize_pieces(tokenizer, form.opening(profile, task))]
         self._tokens = list(self._stable)
         self._shown: set[int] = set()
+        self._partly: set[int] = set()
         self._spans: tuple[Span, ...] = ()
         self._turns = 0
 
@@ -150,7 +154,7 @@ class Layout:
 
     def restart(self) -> None:
         """Forget all turns: the next one begins with the stable part."""
-        self._tokens, self._shown, self._spans, self._turns = list(self._stable), set(), (), 0
+        self._tokens, self._shown, self._partly, self._spans, self._turns = list(self._stable), set(), set(), (), 0
 
     def turn(
         self,
@@ -161,11 +165,13 @@ class Layout:
         most: int | None = None,
         behind: float = math.inf,
         again: bool = False,
+        shorten: Shorten | None = None,
     ) -> Prompt:
         """The prompt for ``question`` with as many of ``hits`` (best first) as the budget takes, ``most`` at most,
         none whose score is more than ``behind`` below that of the best that fits; oldest first, and of one time the
         best last. With ``begin`` the answer's first words are written for the model, and the best stands nearest to the
-        question. With ``again`` memories are quoted although they stand earlier.
+        question. With ``again`` memories are quoted although they stand earlier. Where the notes are longer than
+        ``shorten`` allows, excerpts of the best are read in their place.
 
         The turn is part of the conversation once it is `answered`.
 
@@ -189,23 +195,28 @@ class Layout:
                 f"The question takes {len(bare)} tokens; {max(0, room + len(bare))} are free in a context of "
                 f"{self._budget.context_tokens} that keeps {self._budget.answer_tokens} for the answer."
             )
-        shown = frozenset() if again else self.shown
+        shown = frozenset() if again else self.shown - self._partly
         limit = min(room, self._budget.memory_tokens)
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown, behind)
-        return self._fill(question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin)
+        excerpts = None
+        if shorten is not None and self._is_long(taken, dropped, shorten.tokens):
+            excerpts, taken, dropped = _shortened(hits, min(limit, shorten.tokens), shown, behind, shorten)
+        return self._fill(
+            question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin, excerpts=excerpts
+        )
 
     def wide_turn(self, question: str, hits: Sequence[Hit], wide: Wide) -> Prompt | None:
         """The prompt for ``question`` with many notes, of which most are taken over from states and only the best read
         anew, nearest to the question. None where `turn` has to do, since too few of the
         notes have states, or since it doesn't fit; see `Wide`. A full context begins anew, as in `turn`."""
         question = " ".join(question.split())
-        before = self._tokens, self._shown, self._spans, self._turns
+        before = self._tokens, self._shown, self._partly, self._spans, self._turns
         restarted = self._turns > 0 and self._room(len(self._turn_tokens([], question, "", first=False))) < 0
         if restarted:
             self.restart()
         prompt = self._wide_prompt(question, hits, wide)
         if prompt is None:
-            self._tokens, self._shown, self._spans, self._turns = before
+            self._tokens, self._shown, self._partly, self._spans, self._turns = before
             return None
         return replace(prompt, restarted=restarted)
 
@@ -280,6 +291,7 @@ class Layout:
         finds them in the prefix cache."""
         self._tokens = [*prompt.tokens, *tokens]
         self._shown.update(prompt.included)
+        self._partly = self._partly.difference(prompt.included).union(prompt.partly)
         self._spans = prompt.spans
         self._turns += 1
 
@@ -296,16 +308,19 @@ class Layout:
         bare: int,
         restarted: bool,
         by_time: bool,
+        excerpts: Excerpts | None,
     ) -> Prompt:
         """Build the turn from what was chosen, and check it against the budget: joined lines may cost a token more."""
         first, kept = self._turns == 0, len(self._tokens)
+        lines = {} if excerpts is None else excerpts.lines
         limit = min(self._room(bare), self._budget.memory_tokens)
         while True:
             ordered = list(reversed(taken))
             if by_time:
                 ordered.sort(key=lambda hit: hit.memory.when_ms)
-            notes = [quote(hit.memory, hit.states) for hit in ordered]
-            added = self._turn_tokens(notes, question, begun, first=first)
+            notes = [lines.get(hit.memory.id) or quote(hit.memory, hit.states) for hit in ordered]
+            dated = excerpts is None or excerpts.dated
+            added = self._turn_tokens(notes, question, begun, first=first, dated=dated)
             if len(added) - bare <= limit or not taken:
                 break
             dropped.append(Dropped(taken.pop().memory.id, "budget"))
@@ -323,7 +338,13 @@ class Layout:
             dropped=tuple(dropped),
             restarted=restarted,
             spans=self._spans,
+            partly=tuple(id_ for id_ in included if excerpts is not None and id_ in excerpts.partly),
         )
+
+    def _is_long(self, taken: Sequence[Hit], dropped: Sequence[Dropped], tokens: int) -> bool:
+        """Whether notes are longer than ``tokens`` together, or one was left out for its length."""
+        over = any(one.reason == "budget" for one in dropped)
+        return over or sum(len(self._tokenizer.tokenize(quote(hit.memory, hit.states))) for hit in taken) > tokens
 
     def _choose(
         self, hits: Sequence[Hit], room: int, most: int, shown: frozenset[int], behind: float = math.inf
@@ -352,8 +373,21 @@ class Layout:
             taken.append(hit)
         return taken, dropped
 
-    def _turn_tokens(self, notes: list[str], question: str, begun: str, *, first: bool) -> list[int]:
-        return tokenize_pieces(self._tokenizer, self._form.turn(notes, question, begun, first=first))
+    def _turn_tokens(
+        self, notes: list[str], question: str, begun: str, *, first: bool, dated: bool = True
+    ) -> list[int]:
+        return tokenize_pieces(self._tokenizer, self._form.turn(notes, question, begun, first=first, dated=dated))
+
+
+def _shortened(
+    hits: Sequence[Hit], limit: int, shown: frozenset[int], behind: float, shorten: Shorten
+) -> tuple[Excerpts, list[Hit], list[Dropped]]:
+    """Excerpts of the best of ``hits`` in at most ``limit`` tokens, whose they are, and why the others aren't read."""
+    wanted = [hit for hit in hits if hit.memory.id not in shown and hit.score >= hits[0].score - behind]
+    found = shorten.excerpts(wanted[: shorten.most], limit)
+    taken = [hit for hit in wanted if hit.memory.id in found.lines]
+    others = [hit.memory.id for hit in hits if hit.memory.id not in found.lines]
+    return found, taken, [Dropped(id_, "shown" if id_ in shown else "reader") for id_ in others]
 
 
 def profile_card(attributes: dict[str, str]) -> str:

@@ -17,16 +17,16 @@ OWN_AUTHORS: Final = frozenset({"", "me", "i", "you"})
 _SPACES: Final = re.compile(r"\s+")
 
 
-def quote(memory: Memory, states: Sequence[str] = ()) -> str:
+def quote(memory: Memory, states: Sequence[str] = (), *, dated: bool = True) -> str:
     """``[3 March 2024, mail from Ann] text`` on one line, without a line end. What it ``states`` stands before it
     (``[3 March 2024, boss: Ann]``), times that count from that day behind it: ``I saw her yesterday. (yesterday:
-    2 March 2024)``.
+    2 March 2024)``. Without ``dated`` the label is short: no day, and of what was said in a chat only who said it.
 
     The text can't leave its line: white space is folded, control and format characters go. So nothing in it can pose
     as a further note, a question, or an answer of ours.
     """
     stated = (_in_label(one) for one in states)
-    label = ", ".join(part for part in (_day(memory), _origin(memory), _title(memory), *stated) if part)
+    label = ", ".join(part for part in (*_when_and_whence(memory, dated), _title(memory), *stated) if part)
     text = _one_line(memory.text)
     times = "; ".join(f"{said}: {meant}" for said, meant in _times(memory))
     return f"{f'[{label}]' if label else '-'} {text}{f' ({times})' if times else ''}"
@@ -37,6 +37,13 @@ def quotable(memory: Memory, *, dated: bool) -> list[str]:
     that it speaks of."""
     times = [_day(memory), *(meant for _, meant in _times(memory))] if dated else []
     return [_one_line(memory.text), *filter(None, times)]
+
+
+def _when_and_whence(memory: Memory, dated: bool) -> tuple[str, str]:
+    if dated:
+        return _day(memory), _origin(memory)
+    by_other = memory.kind is Kind.CHAT and memory.author.strip().lower() not in OWN_AUTHORS
+    return "", _in_label(memory.author) if by_other else _origin(memory)
 
 
 def _times(memory: Memory) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeperso.index import Analyzer
+from edgeperso.retrieval.when import find_span
 from edgeperso.types import Int64
 
-__all__ = ["asks_about_past", "named_author"]
+__all__ = ["asks_about_past", "asks_for_time", "named_author"]
 
 _PAST = re.compile(
     r"\b(used to|previous(ly)?|former(ly)?|earlier|back then|original(ly)?|at first|no longer|any ?more|in the past"
@@ -18,10 +19,22 @@ _PAST = re.compile(
     re.IGNORECASE,
 )
 
+_TIME = re.compile(
+    r"\b(when|since|how (long|often|old|recent(ly)?|soon)|how many (days|weeks|months|years|times)"
+    r"|dates?|days?|weeks?|weekdays?|months?|years?|age|latest|newest|last|first|recent(ly)?)\b",
+    re.IGNORECASE,
+)
+
 
 def asks_about_past(question: str) -> bool:
     """Whether what no longer holds may be the very answer."""
     return _PAST.search(question) is not None
+
+
+def asks_for_time(question: str, now_ms: int) -> bool:
+    """Whether the answer may be a time, or hang on one: ``question`` asks when or how long, names a time, or asks how
+    things were."""
+    return _TIME.search(question) is not None or asks_about_past(question) or find_span(question, now_ms) is not None
 
 
 def named_author(question: str, authors: Sequence[str], analyzer: Analyzer) -> Int64:

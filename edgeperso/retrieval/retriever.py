@@ -14,6 +14,7 @@ from edgeperso.events import Event, emit
 from edgeperso.index import Index
 from edgeperso.retrieval.candidates import Candidates, candidates, scored
 from edgeperso.retrieval.fusion import from_neighbours, from_occasion
+from edgeperso.retrieval.passages import fitting
 from edgeperso.retrieval.question import asks_about_past, named_author
 from edgeperso.retrieval.ranking import below_successors, without_duplicates
 from edgeperso.retrieval.when import TimeSpan, find_event, find_span
@@ -106,6 +107,18 @@ class Retriever:
         score = np.asarray(sum(parts.values()), dtype=np.float32)
         places = self._best_first(found, score, np.arange(len(rows)))[: query.limit]
         return self._hits(found, places, score, parts, {})
+
+    def fit(self, question: str, passages: Sequence[tuple[str, str]]) -> Float32:
+        """How well each of ``passages`` (text, language), parts of what was found, fits ``question``: float32[n], see
+        `fitting`."""
+        if not passages:
+            return np.empty(0, dtype=np.float32)
+        texts = [_encodable(text) for text, _ in passages]
+        vector, asked = self._asked(_encodable(question))
+        terms = [
+            set(self._index.analyzer.terms(text, language)) for text, (_, language) in zip(texts, passages, strict=True)
+        ]
+        return fitting(self._embedder.embed(texts) @ vector, asked.keys(), terms)
 
     def refresh(self) -> None:
         """Follow the vault now, not first at the next search."""

@@ -27,6 +27,7 @@ _BUDGET: Final = "memory_states_bytes"
 _ANSWERS: Final = 300
 """So many answers back it is looked which memories were of use."""
 _HALF_LIFE_MS: Final = 30 * 86_400_000
+_READING: Final = ("included", "excerpt")
 _READ, _FOUND = 1.0, 0.25
 """What an answer says for a memory: that the model read it, or that it was found and there was no room for it."""
 
@@ -165,7 +166,7 @@ class MemoryStates:
         for memory_id, outcome, said_ms in rows:
             if outcome == "superseded":
                 continue
-            weight = _READ if outcome == "included" else _FOUND
+            weight = _READ if outcome in _READING else _FOUND
             age = max(0, at_ms - said_ms) / _HALF_LIFE_MS
             worths[memory_id] = worths.get(memory_id, 0.0) + weight * float(0.5**age)
         ids = [id_ for (id_,) in self._database.rows("SELECT DISTINCT memory_id FROM memory_states")]

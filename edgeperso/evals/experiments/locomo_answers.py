@@ -34,7 +34,6 @@ from edgeperso.evals.readers.locomo import CATEGORIES
 from edgeperso.evals.report import Cell, Column, Headline, Interval, Intervals, Result, Row, Table
 from edgeperso.evals.setup import Setup
 from edgeperso.knowledge import derive_facts
-from edgeperso.types import Hit, MemoryFilter
 from edgeperso.vault import Vault
 
 __all__ = ["Asked", "LocomoRun", "put", "run_locomo_answers", "sampled", "short_answer"]
@@ -86,8 +85,8 @@ class _Scored:
 class _Assistant(ConditionedAssistant):
     """Searches by the first line of a question: what follows says how to answer."""
 
-    def find(self, question: str, where: MemoryFilter) -> tuple[list[Hit], list[Hit]]:
-        return super().find(question.partition("\n")[0], where)
+    def sought(self, question: str) -> str:
+        return super().sought(question.partition("\n")[0])
 
 
 def run_locomo_answers(setup: Setup, path: Path, run: LocomoRun) -> Result:
