@@ -200,7 +200,8 @@ class Layout:
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown, behind)
         excerpts = None
         if shorten is not None and self._is_long(taken, dropped, shorten.tokens):
-            excerpts, taken, dropped = _shortened(hits, min(limit, shorten.tokens), shown, behind, shorten)
+            shortened = _shortened(hits, min(limit, shorten.tokens), shown, behind, shorten)
+            excerpts, taken, dropped = shortened or (None, taken, dropped)
         return self._fill(
             question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin, excerpts=excerpts
         )
@@ -381,10 +382,13 @@ class Layout:
 
 def _shortened(
     hits: Sequence[Hit], limit: int, shown: frozenset[int], behind: float, shorten: Shorten
-) -> tuple[Excerpts, list[Hit], list[Dropped]]:
-    """Excerpts of the best of ``hits`` in at most ``limit`` tokens, whose they are, and why the others aren't read."""
+) -> tuple[Excerpts, list[Hit], list[Dropped]] | None:
+    """Excerpts of the best of ``hits`` in at most ``limit`` tokens, whose they are, and why the others aren't read;
+    None where not even a sentence has room."""
     wanted = [hit for hit in hits if hit.memory.id not in shown and hit.score >= hits[0].score - behind]
     found = shorten.excerpts(wanted[: shorten.most], limit)
+    if not found.lines:
+        return None
     taken = [hit for hit in wanted if hit.memory.id in found.lines]
     others = [hit.memory.id for hit in hits if hit.memory.id not in found.lines]
     return found, taken, [Dropped(id_, "shown" if id_ in shown else "reader") for id_ in others]

@@ -192,7 +192,7 @@ def test_the_most_useful_are_those_read_often_and_lately(vault: Vault, ids: list
 
     answer("included", "reader", "superseded")
     answer("shown", "included")
-    answer("included")
+    answer("excerpt")
     save(vault, ids[0], worth=0.0)
     save(vault, ids[3], worth=7.0)
     (last,) = vault.database.row("SELECT max(at_ms) FROM turns")
