@@ -24,7 +24,8 @@ from edgeperso.evals.metrics.text import locomo_score
 from edgeperso.evals.readers import LocomoQuestion, read_locomo
 from edgeperso.evals.report import load_all, save
 from edgeperso.evals.setup import Setup
-from edgeperso.types import Trust
+from edgeperso.retrieval import Retriever
+from edgeperso.types import Hit, Query, Trust
 
 
 class Stopped(Exception):
@@ -151,13 +152,13 @@ def test_small_models_get_the_question_alone(setup: Setup, data: Path) -> None:
 def test_others_are_asked_as_the_authors_ask(setup: Setup, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locomo_answers, "reader_for", lambda _: SimpleNamespace(quotes=False))
     searched: list[str] = []
-    found = locomo_answers.ConditionedAssistant.find
+    search = Retriever.search
 
-    def find(self: Any, question: str, where: Any) -> Any:
-        searched.append(question)
-        return found(self, question, where)
+    def noted(self: Retriever, query: Query) -> list[Hit]:
+        searched.append(query.text)
+        return search(self, query)
 
-    monkeypatch.setattr(locomo_answers.ConditionedAssistant, "find", find)
+    monkeypatch.setattr(Retriever, "search", noted)
     run_locomo_answers(setup, data, LocomoRun((Method.parse("bm25"),), answers=0))
     asked = {line["category"]: line["out"]["asked"].partition("\n")[2] for line in outputs(setup)}
     assert asked[1] == asked[3] == asked[4] == "Answer in a few words."
@@ -166,6 +167,7 @@ def test_others_are_asked_as_the_authors_ask(setup: Setup, data: Path, monkeypat
     assert asked[5] in {
         f"Select the correct answer: (a) {one} (b) {other}" for one, other in (("parrot", never), (never, "parrot"))
     }
+    assert searched
     assert all(question.endswith("?") for question in searched)
 
 
