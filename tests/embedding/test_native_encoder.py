@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,7 @@ from edgeperso.embedding.session import OnnxSession
 
 pytestmark = pytest.mark.model
 
-if importlib.util.find_spec("edgeperso._native") is None:
-    pytest.skip("the extension is not built (Python's headers?)", allow_module_level=True)
+pytest.importorskip("edgeperso._native", reason="the extension is not built (Python's headers?)", exc_type=ImportError)
 
 VOCABULARY = 30522
 TEXTS = [

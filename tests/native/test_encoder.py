@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 if os.environ.get("CI"):
     from edgeperso import _native
 else:
-    _native = pytest.importorskip("edgeperso._native", reason="the extension is not built (Python's headers?)")
+    _native = pytest.importorskip(
+        "edgeperso._native", reason="the extension is not built (Python's headers?)", exc_type=ImportError
+    )
 
 MODEL, HEADS, INNER, WORDS, POSITIONS = 64, 2, 80, 40, 100
 SCALE, EPSILON = 0.17, 1e-12

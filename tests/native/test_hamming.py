@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 if os.environ.get("CI"):
     from edgeperso import _native
 else:
-    _native = pytest.importorskip("edgeperso._native", reason="the extension is not built (Python's headers?)")
+    _native = pytest.importorskip(
+        "edgeperso._native", reason="the extension is not built (Python's headers?)", exc_type=ImportError
+    )
 
 
 def oracle(codes: NDArray[np.uint8], query: NDArray[np.uint8]) -> NDArray[np.uint32]:

@@ -12,7 +12,9 @@ import pytest
 if os.environ.get("CI"):
     from edgeperso import _native
 else:
-    _native = pytest.importorskip("edgeperso._native", reason="the extension is not built (Python's headers?)")
+    _native = pytest.importorskip(
+        "edgeperso._native", reason="the extension is not built (Python's headers?)", exc_type=ImportError
+    )
 
 DIM, WIDTH = 20, 3
 
