@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,7 +19,7 @@ from edgeperso.knowledge.sentences import cut
 from edgeperso.prompting.quote import quote
 from edgeperso.types import Hit
 
-__all__ = ["Excerpts", "Passage", "Shorten", "excerpts", "passages_of"]
+__all__ = ["WHOLE", "Excerpts", "Passage", "Shorten", "excerpts", "passages_of"]
 
 _LONGEST: Final = 240
 """Characters of a passage: what has no full stop is cut between words."""
@@ -45,6 +46,10 @@ class Excerpts:
     dated: bool
 
 
+WHOLE: Final = Excerpts({}, frozenset(), dated=True)
+"""No excerpts: notes are read whole, and say their days."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shorten:
     """Notes of more than ``tokens`` together are not read whole: of the best ``most`` ``excerpts`` (hits best first,
@@ -53,6 +58,12 @@ class Shorten:
     tokens: int
     most: int
     excerpts: Callable[[Sequence[Hit], int], Excerpts]
+
+    def of(self, hits: Sequence[Hit], room: int, shown: AbstractSet[int], behind: float) -> Excerpts:
+        """Excerpts of those of ``hits``, best first, that aren't ``shown`` and whose score is at most ``behind`` below
+        the first one's, in at most ``room`` tokens."""
+        wanted = [hit for hit in hits if hit.memory.id not in shown and hit.score >= hits[0].score - behind]
+        return self.excerpts(wanted[: self.most], min(room, self.tokens))
 
 
 def passages_of(hits: Sequence[Hit]) -> list[Passage]:

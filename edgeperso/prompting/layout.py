@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
 from edgeperso.errors import EmptyQuestion, QuestionTooLong
 from edgeperso.prompting.begun import begun_answer
-from edgeperso.prompting.excerpts import Excerpts, Shorten
+from edgeperso.prompting.excerpts import WHOLE, Excerpts, Shorten
 from edgeperso.prompting.forms import ANSWERING, Form
 from edgeperso.prompting.pieces import Tokenizer, tokenize_pieces
 from edgeperso.prompting.quote import quote
@@ -198,10 +199,11 @@ class Layout:
         shown = frozenset() if again else self.shown - self._partly
         limit = min(room, self._budget.memory_tokens)
         taken, dropped = self._choose(hits, limit, len(hits) if most is None else most, shown, behind)
-        excerpts = None
+        excerpts = WHOLE
         if shorten is not None and self._is_long(taken, dropped, shorten.tokens):
-            shortened = _shortened(hits, min(limit, shorten.tokens), shown, behind, shorten)
-            excerpts, taken, dropped = shortened or (None, taken, dropped)
+            found = shorten.of(hits, limit, shown, behind)
+            if found.lines:
+                excerpts, (taken, dropped) = found, _parted(hits, found.lines.keys(), shown)
         return self._fill(
             question, begun, taken, dropped, bare=len(bare), restarted=restarted, by_time=not begin, excerpts=excerpts
         )
@@ -309,19 +311,17 @@ class Layout:
         bare: int,
         restarted: bool,
         by_time: bool,
-        excerpts: Excerpts | None,
+        excerpts: Excerpts,
     ) -> Prompt:
         """Build the turn from what was chosen, and check it against the budget: joined lines may cost a token more."""
         first, kept = self._turns == 0, len(self._tokens)
-        lines = {} if excerpts is None else excerpts.lines
         limit = min(self._room(bare), self._budget.memory_tokens)
         while True:
             ordered = list(reversed(taken))
             if by_time:
                 ordered.sort(key=lambda hit: hit.memory.when_ms)
-            notes = [lines.get(hit.memory.id) or quote(hit.memory, hit.states) for hit in ordered]
-            dated = excerpts is None or excerpts.dated
-            added = self._turn_tokens(notes, question, begun, first=first, dated=dated)
+            notes = [excerpts.lines.get(hit.memory.id) or quote(hit.memory, hit.states) for hit in ordered]
+            added = self._turn_tokens(notes, question, begun, first=first, dated=excerpts.dated)
             if len(added) - bare <= limit or not taken:
                 break
             dropped.append(Dropped(taken.pop().memory.id, "budget"))
@@ -339,7 +339,7 @@ class Layout:
             dropped=tuple(dropped),
             restarted=restarted,
             spans=self._spans,
-            partly=tuple(id_ for id_ in included if excerpts is not None and id_ in excerpts.partly),
+            partly=tuple(id_ for id_ in included if id_ in excerpts.partly),
         )
 
     def _is_long(self, taken: Sequence[Hit], dropped: Sequence[Dropped], tokens: int) -> bool:
@@ -380,18 +380,11 @@ class Layout:
         return tokenize_pieces(self._tokenizer, self._form.turn(notes, question, begun, first=first, dated=dated))
 
 
-def _shortened(
-    hits: Sequence[Hit], limit: int, shown: frozenset[int], behind: float, shorten: Shorten
-) -> tuple[Excerpts, list[Hit], list[Dropped]] | None:
-    """Excerpts of the best of ``hits`` in at most ``limit`` tokens, whose they are, and why the others aren't read;
-    None where not even a sentence has room."""
-    wanted = [hit for hit in hits if hit.memory.id not in shown and hit.score >= hits[0].score - behind]
-    found = shorten.excerpts(wanted[: shorten.most], limit)
-    if not found.lines:
-        return None
-    taken = [hit for hit in wanted if hit.memory.id in found.lines]
-    others = [hit.memory.id for hit in hits if hit.memory.id not in found.lines]
-    return found, taken, [Dropped(id_, "shown" if id_ in shown else "reader") for id_ in others]
+def _parted(hits: Sequence[Hit], read: AbstractSet[int], shown: frozenset[int]) -> tuple[list[Hit], list[Dropped]]:
+    """Those of ``hits`` that are read, and why the others aren't."""
+    others = [hit.memory.id for hit in hits if hit.memory.id not in read]
+    reasons = [Dropped(id_, "shown" if id_ in shown else "reader") for id_ in others]
+    return [hit for hit in hits if hit.memory.id in read], reasons
 
 
 def profile_card(attributes: dict[str, str]) -> str:

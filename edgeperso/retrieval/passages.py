@@ -35,7 +35,8 @@ def fitting(cosine: Float32, asked: AbstractSet[str], terms: Sequence[AbstractSe
     frequency = Counter(term for each in terms for term in each)
 
     def weight(of: AbstractSet[str]) -> float:
-        return sum(math.log1p(len(terms) / max(1, frequency[term])) for term in of)
+        # fsum: the same in every process, whatever the order of a set of strings is there
+        return math.fsum(math.log1p(len(terms) / max(1, frequency[term])) for term in of)
 
     whole = weight(asked) or 1.0
     shared = [weight(asked & each) / whole for each in terms]
