@@ -74,6 +74,22 @@ def test_a_sentence_of_a_better_note_comes_first() -> None:
     assert said([best, other], "rained", 25).lines == {1: "- It rained in Ghent."}
 
 
+def test_who_is_asked_about_is_read_before_who_speaks_of_them() -> None:
+    other = hit(1, "Ann rides a bike.", 10.0, author="Bo")
+    own = replace(hit(2, "I ride a tandem.", 9.0, author="Ann"), parts={"author": 0.75})
+    lines = said([other, own], "ride", 30).lines
+    assert lines.keys() == {2}
+    assert said([other, replace(own, parts={"author": 0.0})], "ride", 30).lines.keys() == {1}
+
+
+@pytest.mark.parametrize("end", ["?", "? ", "?)", "？", "؟", '?"'])
+def test_what_tells_is_read_before_what_asks(end: str) -> None:
+    asking = hit(1, f"Who keeps bees{end}")
+    telling = hit(2, "Ann keeps bees.")
+    assert said([asking, telling], "bees", 22).lines.keys() == {2}
+    assert said([asking, telling], "Who bees", 22).lines.keys() == {1}
+
+
 def test_a_note_that_states_what_is_asked_for_is_read_whole() -> None:
     stating = hit(2, "First day at the mill. My team is small. Rain.", 5.0, ("employer: the mill",))
     found = said([hit(1, STORY, 9.0), stating], "bees", 90)
