@@ -29,8 +29,9 @@ _PER_DEVIATION: Final = 0.07
 _BY_NAMED: Final = 0.5
 """Worth of being said by the one whom the question names: who is asked about tells it themselves. 0.25 to 0.8 do."""
 _ASKS: Final = 0.2
-"""Worth that a passage lacks which itself asks: it shares much with the question, and answers nothing. 0.1 to 0.4 do."""
-_ENDS_ASKING: Final = re.compile(r"[?？؟][\s\"'”’»)*_]*$")
+"""What a passage is worth less that itself asks: it shares much with the question, and answers nothing. 0.1 to 0.4
+do."""
+_ENDS_ASKING: Final = re.compile(r"[?\uff1f\u061f][\s\"'\u201d\u2019»)*_]*$")
 
 
 @dataclass(frozen=True, slots=True)

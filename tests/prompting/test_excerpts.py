@@ -82,7 +82,7 @@ def test_who_is_asked_about_is_read_before_who_speaks_of_them() -> None:
     assert said([other, replace(own, parts={"author": 0.0})], "ride", 30).lines.keys() == {1}
 
 
-@pytest.mark.parametrize("end", ["?", "? ", "?)", "？", "؟", '?"'])
+@pytest.mark.parametrize("end", ["?", "? ", "?)", "\uff1f", "\u061f", '?"'])
 def test_what_tells_is_read_before_what_asks(end: str) -> None:
     asking = hit(1, f"Who keeps bees{end}")
     telling = hit(2, "Ann keeps bees.")

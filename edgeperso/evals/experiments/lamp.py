@@ -37,7 +37,7 @@ from edgeperso.evals.setup import Setup
 
 __all__ = ["LampTask", "run_lamp"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Part of each unit's name: goes up when what a unit does changes."""
 
 

@@ -25,7 +25,7 @@ from edgeperso.evals.setup import Setup
 
 __all__ = ["run_leak"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Part of each unit's name: goes up when what a unit does changes."""
 _BATCH: Final = 5
 """Secrets in a vault: what a kill may cost."""

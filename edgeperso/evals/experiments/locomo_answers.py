@@ -38,7 +38,7 @@ from edgeperso.vault import Vault
 
 __all__ = ["Asked", "LocomoRun", "put", "run_locomo_answers", "sampled", "short_answer"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Part of each unit's name: goes up when what a unit does changes."""
 _TOKENS: Final = 32
 """Of an answer at most, as the authors ask for."""

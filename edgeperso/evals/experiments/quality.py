@@ -30,7 +30,7 @@ from edgeperso.evals.setup import Setup
 
 __all__ = ["run_quality"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _TASK: Final = "You judge how good a response in a chat is."
 _TURNS: Final = 4
 """Last turns of the dialogue that the judge reads."""
