@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["clause_around", "clause_before", "cut", "sentences", "without_quotes"]
+__all__ = ["asks", "clause_around", "clause_before", "cut", "sentences", "without_quotes"]
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|^>.*$", re.MULTILINE)
 _END = re.compile(
@@ -13,6 +13,7 @@ _END = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _CLAUSE = re.compile(r"[,;:()–—]|\b(?:and|but|so|then)\b", re.IGNORECASE)
+_ASKING = re.compile(r"[?\uff1f\u061f][\s\"'\u201d\u2019»)*_]*$")
 _MARKUP = re.compile(r"^[\s*_#>•-]+|[*_`]+")
 
 
@@ -22,8 +23,13 @@ def sentences(text: str) -> list[str]:
     for piece in cut(without_quotes(text)):
         sentence = _SPACE.sub(" ", _MARKUP.sub("", piece)).strip()
         if sentence:
-            found.append("" if sentence.rstrip(" )").endswith("?") else sentence)
+            found.append("" if asks(sentence) else sentence)
     return found
+
+
+def asks(sentence: str) -> bool:
+    """Whether it ends as a question, in Latin, Chinese or Arabic script; quotes and brackets may close behind."""
+    return _ASKING.search(sentence) is not None
 
 
 def cut(text: str) -> Iterator[str]:

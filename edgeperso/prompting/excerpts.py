@@ -9,14 +9,13 @@ the retriever's own scores.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from edgeperso.knowledge.sentences import cut
+from edgeperso.knowledge.sentences import asks, cut
 from edgeperso.prompting.quote import quote
 from edgeperso.types import Hit
 
@@ -31,7 +30,6 @@ _BY_NAMED: Final = 0.5
 _ASKS: Final = 0.2
 """What a passage is worth less that itself asks: it shares much with the question, and answers nothing. 0.1 to 0.4
 do."""
-_ENDS_ASKING: Final = re.compile(r"[?\uff1f\u061f][\s\"'\u201d\u2019»)*_]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +142,5 @@ def _apart(passage: Passage, hits: Sequence[Hit]) -> float:
     asks."""
     hit = hits[passage.at]
     named = _BY_NAMED if hit.parts.get("author", 0.0) > 0 else 0.0
-    asks = _ASKS if _ENDS_ASKING.search(passage.text) else 0.0
-    return _PER_DEVIATION * (hit.score - hits[0].score) + named - asks
+    asking = _ASKS if asks(passage.text) else 0.0
+    return _PER_DEVIATION * (hit.score - hits[0].score) + named - asking
